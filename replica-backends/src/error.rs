@@ -1,0 +1,112 @@
+//! What can go wrong in a store, split by what the caller does about it.
+
+use std::fmt;
+
+/// Result of a storage operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The operation that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// [`crate::Backend::put_new`].
+    Put,
+    /// [`crate::Backend::get`].
+    Get,
+    /// [`crate::Backend::head`].
+    Head,
+    /// [`crate::Backend::list`] and [`crate::Backend::list_folders`].
+    List,
+    /// [`crate::Backend::delete`].
+    Delete,
+}
+
+/// What the caller does about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such object. Not retried.
+    NotFound,
+    /// The object exists already; it was not changed. Not retried: look at what is there.
+    AlreadyExists,
+    /// The store refuses this user. Retried slowly: an operator has to act.
+    PermissionDenied,
+    /// The store has no room. Retried: an operator has to act.
+    Full,
+    /// The caller's own body failed while it was read. Not retried.
+    Body,
+    /// The key or the request is malformed. Not retried.
+    Invalid,
+    /// Anything else: the network, the disk, the server. Retried.
+    Unavailable,
+}
+
+/// A failed storage operation: what was tried, on which key, where, and why it failed.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    operation: Operation,
+    key: String,
+    location: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Error {
+    /// An error of `operation` on `key` of the store at `location`, caused by `source`.
+    pub fn new(
+        kind: ErrorKind,
+        operation: Operation,
+        key: impl Into<String>,
+        location: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, operation, key: key.into(), location: location.into(), source: source.into() }
+    }
+
+    /// What the caller should do.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What was tried.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The key it was tried on.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether the same request may succeed later without anybody changing it.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind, ErrorKind::PermissionDenied | ErrorKind::Full | ErrorKind::Unavailable)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Put => "put",
+            Self::Get => "get",
+            Self::Head => "head",
+            Self::List => "list",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} at {}: {}", self.operation, self.key, self.location, self.source)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}

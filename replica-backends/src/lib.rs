@@ -1,0 +1,10 @@
+//! The places Lightship keeps replicas.
+//!
+//! A [`Backend`] speaks keys and bytes only: it knows nothing of generations, segments or seals. Drivers live in
+//! one module each ([`file`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
+
+mod backend;
+mod error;
+
+pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
+pub use error::{Error, ErrorKind, Operation, Result};

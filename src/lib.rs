@@ -1,0 +1,2 @@
+//! Continuous, provable backup for SQLite.
+pub mod types;

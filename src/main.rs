@@ -1,0 +1,2 @@
+//! Lightship.
+fn main() {}
