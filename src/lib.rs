@@ -1,2 +1,5 @@
 //! Continuous, provable backup for SQLite.
+pub mod history;
+pub mod segment;
 pub mod types;
+pub mod wal;

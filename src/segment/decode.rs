@@ -1,0 +1,79 @@
+//! Object in, data out, with everything that the object says of itself verified.
+
+use std::io::Read;
+
+use sha2::{Digest, Sha256};
+
+use super::lz4::{FrameReader, Lz4Fault, Part};
+use super::{Seal, SealFault};
+
+/// Why an object cannot be used. The caller adds the object's name.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeFault {
+    /// The LZ4 frame is not whole.
+    #[error(transparent)]
+    Lz4(#[from] Lz4Fault),
+    /// The seal is damaged.
+    #[error(transparent)]
+    Seal(#[from] SealFault),
+    /// The data is not what the seal says.
+    #[error("its data is not what its seal says ({0})")]
+    Data(&'static str),
+}
+
+/// Reads one object, block by block.
+///
+/// Data handed out is not proved until [`Decoder::finish`] has returned: nothing made from it may be published before.
+pub struct Decoder<R> {
+    frames: FrameReader<R>,
+    sha256: Sha256,
+    raw_bytes: u64,
+    seal: Option<Seal>,
+    ended: bool,
+}
+
+impl<R: Read> Decoder<R> {
+    /// Reads the object that `input` yields.
+    pub fn new(input: R) -> Self {
+        Self { frames: FrameReader::new(input), sha256: Sha256::new(), raw_bytes: 0, seal: None, ended: false }
+    }
+
+    /// The next block of data; `None` after the last.
+    ///
+    /// # Errors
+    /// If the object is cut short or damaged.
+    pub fn next_block(&mut self) -> Result<Option<&[u8]>, DecodeFault> {
+        while !self.ended {
+            match self.frames.next()? {
+                Part::Block => {
+                    self.sha256.update(self.frames.block());
+                    self.raw_bytes += self.frames.block().len() as u64;
+                    return Ok(Some(self.frames.block()));
+                }
+                Part::Skippable(content) => {
+                    if let Some(seal) = Seal::from_skippable(&content)? {
+                        self.seal = Some(seal);
+                    }
+                }
+                Part::End => self.ended = true,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads what is left, and returns the seal if the object has one; the data is then what the seal says.
+    ///
+    /// # Errors
+    /// If the object is cut short or damaged, or its data is not what its seal says.
+    pub fn finish(mut self) -> Result<Option<Seal>, DecodeFault> {
+        while self.next_block()?.is_some() {}
+        let Some(seal) = self.seal else { return Ok(None) };
+        if seal.raw_bytes != self.raw_bytes {
+            return Err(DecodeFault::Data("length"));
+        }
+        if seal.sha256 != <[u8; 32]>::from(self.sha256.finalize()) {
+            return Err(DecodeFault::Data("SHA-256"));
+        }
+        Ok(Some(seal))
+    }
+}

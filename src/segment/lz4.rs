@@ -1,0 +1,247 @@
+//! Reading LZ4 frames strictly: a frame that is cut anywhere, even between two blocks, is an error.
+//!
+//! The block codec is `lz4_flex`; the frame around it is read here, because a library reader takes the end of the
+//! input for the end of the frame (github.com/lz4/lz4, doc/lz4_Frame_format.md).
+
+use std::io::{self, Read};
+
+use xxhash_rust::xxh32::{Xxh32, xxh32};
+
+const FRAME_MAGIC: u32 = 0x184D_2204;
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
+const SKIPPABLE_MASK: u32 = 0xFFFF_FFF0;
+const STORED: u32 = 0x8000_0000;
+/// How far back a block may refer to the ones before it.
+const WINDOW_BYTES: usize = 64 << 10;
+/// More than any seal needs; keeps a damaged length from asking for gigabytes.
+const SKIPPABLE_BYTES_MAX: u32 = 256 << 20;
+
+/// Why bytes are not a whole LZ4 frame.
+#[derive(Debug, thiserror::Error)]
+pub enum Lz4Fault {
+    /// The bytes could not be read.
+    #[error(transparent)]
+    Read(io::Error),
+    /// The object ends within the frame.
+    #[error("it ends in the middle of its LZ4 frame")]
+    Truncated,
+    /// Not an LZ4 frame.
+    #[error("it does not begin with an LZ4 frame (found {0:#010x}); is it encrypted?")]
+    Magic(u32),
+    /// A frame header or block that no encoder writes.
+    #[error("its LZ4 frame is damaged ({0})")]
+    Damaged(&'static str),
+    /// The content does not have the checksum that the frame says.
+    #[error("its LZ4 content checksum is {found:08x}, but the data gives {expected:08x}")]
+    Checksum {
+        /// Of the frame.
+        found: u32,
+        /// Of the data.
+        expected: u32,
+    },
+}
+
+/// What comes next in an object.
+pub enum Part {
+    /// Data is in [`FrameReader::block`].
+    Block,
+    /// A skippable frame with this content.
+    Skippable(Vec<u8>),
+    /// The end.
+    End,
+}
+
+struct Descriptor {
+    independent: bool,
+    block_checksums: bool,
+    content_checksum: bool,
+    content_bytes: Option<u64>,
+    block_bytes_max: usize,
+}
+
+/// Reads the frames of one object, block by block, in memory bounded by the block size.
+pub struct FrameReader<R> {
+    input: R,
+    frame: Option<Descriptor>,
+    content: Xxh32,
+    content_bytes: u64,
+    compressed: Vec<u8>,
+    block: Vec<u8>,
+    len: usize,
+    window: Vec<u8>,
+    frames: u32,
+}
+
+impl<R: Read> FrameReader<R> {
+    pub fn new(input: R) -> Self {
+        Self {
+            input,
+            frame: None,
+            content: Xxh32::new(0),
+            content_bytes: 0,
+            compressed: Vec::new(),
+            block: Vec::new(),
+            len: 0,
+            window: Vec::new(),
+            frames: 0,
+        }
+    }
+
+    /// The data of the block that [`FrameReader::next`] announced.
+    pub fn block(&self) -> &[u8] {
+        &self.block[..self.len]
+    }
+
+    /// Moves to the next part of the object. Frames that follow one another are one run of data.
+    pub fn next(&mut self) -> Result<Part, Lz4Fault> {
+        loop {
+            if let Some(frame) = self.frame.take() {
+                if self.read_block(&frame)? {
+                    self.frame = Some(frame);
+                    return Ok(Part::Block);
+                }
+                continue;
+            }
+            let Some(magic) = self.read_magic()? else {
+                return if self.frames > 0 { Ok(Part::End) } else { Err(Lz4Fault::Truncated) };
+            };
+            match magic {
+                FRAME_MAGIC => self.begin_frame()?,
+                _ if magic & SKIPPABLE_MASK == SKIPPABLE_MAGIC => return self.read_skippable().map(Part::Skippable),
+                // Litestream ignores what follows its frame.
+                _ if self.frames > 0 => return Ok(Part::End),
+                _ => return Err(Lz4Fault::Magic(magic)),
+            }
+        }
+    }
+
+    fn read_magic(&mut self) -> Result<Option<u32>, Lz4Fault> {
+        let mut bytes = [0; 4];
+        let mut have = 0;
+        while have < 4 {
+            match self.input.read(&mut bytes[have..]) {
+                Ok(0) => return Ok(None),
+                Ok(n) => have += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Lz4Fault::Read(e)),
+            }
+        }
+        Ok(Some(u32::from_le_bytes(bytes)))
+    }
+
+    fn begin_frame(&mut self) -> Result<(), Lz4Fault> {
+        let [flags, block_field] = self.take::<2>()?;
+        let mut covered = vec![flags, block_field];
+        if flags >> 6 != 1 || flags & 0x02 != 0 || block_field & 0x8F != 0 {
+            return Err(Lz4Fault::Damaged("frame header"));
+        }
+        if flags & 0x01 != 0 {
+            return Err(Lz4Fault::Damaged("it needs a dictionary"));
+        }
+        let content_bytes = if flags & 0x08 != 0 {
+            let field = self.take::<8>()?;
+            covered.extend(field);
+            Some(u64::from_le_bytes(field))
+        } else {
+            None
+        };
+        let [check] = self.take::<1>()?;
+        if check != (xxh32(&covered, 0) >> 8) as u8 {
+            return Err(Lz4Fault::Damaged("frame header checksum"));
+        }
+        let block_bytes_max = match block_field >> 4 {
+            4 => 64 << 10,
+            5 => 256 << 10,
+            6 => 1 << 20,
+            7 => 4 << 20,
+            _ => return Err(Lz4Fault::Damaged("block size")),
+        };
+        self.frame = Some(Descriptor {
+            independent: flags & 0x20 != 0,
+            block_checksums: flags & 0x10 != 0,
+            content_checksum: flags & 0x04 != 0,
+            content_bytes,
+            block_bytes_max,
+        });
+        (self.content, self.content_bytes) = (Xxh32::new(0), 0);
+        self.window.clear();
+        self.frames += 1;
+        Ok(())
+    }
+
+    /// Reads a block; false at the end mark, whose checksum has then been verified.
+    fn read_block(&mut self, frame: &Descriptor) -> Result<bool, Lz4Fault> {
+        let field = u32::from_le_bytes(self.take()?);
+        if field == 0 {
+            self.end_frame(frame)?;
+            return Ok(false);
+        }
+        let len = (field & !STORED) as usize;
+        if len > frame.block_bytes_max {
+            return Err(Lz4Fault::Damaged("block length"));
+        }
+        self.compressed.resize(len, 0);
+        self.input.read_exact(&mut self.compressed).map_err(read_fault)?;
+        if frame.block_checksums && u32::from_le_bytes(self.take()?) != xxh32(&self.compressed, 0) {
+            return Err(Lz4Fault::Damaged("block checksum"));
+        }
+        if field & STORED != 0 {
+            std::mem::swap(&mut self.compressed, &mut self.block);
+            self.len = len;
+        } else {
+            self.block.resize(frame.block_bytes_max, 0);
+            let damaged = |_| Lz4Fault::Damaged("block");
+            self.len = lz4_flex::block::decompress_into_with_dict(&self.compressed, &mut self.block, &self.window)
+                .map_err(damaged)?;
+        }
+        if !frame.independent {
+            self.remember();
+        }
+        if frame.content_checksum {
+            self.content.update(&self.block[..self.len]);
+        }
+        self.content_bytes += self.len as u64;
+        Ok(true)
+    }
+
+    /// Keeps the last 64 KiB for the next block of a frame with linked blocks.
+    fn remember(&mut self) {
+        self.window.extend_from_slice(&self.block[self.len.saturating_sub(WINDOW_BYTES)..self.len]);
+        let surplus = self.window.len().saturating_sub(WINDOW_BYTES);
+        self.window.drain(..surplus);
+    }
+
+    fn end_frame(&mut self, frame: &Descriptor) -> Result<(), Lz4Fault> {
+        if frame.content_checksum {
+            let found = u32::from_le_bytes(self.take()?);
+            let expected = self.content.digest();
+            if found != expected {
+                return Err(Lz4Fault::Checksum { found, expected });
+            }
+        }
+        match frame.content_bytes {
+            Some(bytes) if bytes != self.content_bytes => Err(Lz4Fault::Damaged("content length")),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_skippable(&mut self) -> Result<Vec<u8>, Lz4Fault> {
+        let len = u32::from_le_bytes(self.take()?);
+        if len > SKIPPABLE_BYTES_MAX {
+            return Err(Lz4Fault::Damaged("skippable frame length"));
+        }
+        let mut content = Vec::new();
+        let read = self.input.by_ref().take(u64::from(len)).read_to_end(&mut content).map_err(Lz4Fault::Read)?;
+        if read < len as usize { Err(Lz4Fault::Truncated) } else { Ok(content) }
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Lz4Fault> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes).map_err(read_fault)?;
+        Ok(bytes)
+    }
+}
+
+fn read_fault(error: io::Error) -> Lz4Fault {
+    if error.kind() == io::ErrorKind::UnexpectedEof { Lz4Fault::Truncated } else { Lz4Fault::Read(error) }
+}

@@ -1,0 +1,16 @@
+//! What an object of a replica is made of: one LZ4 frame, then a seal (docs/format.md).
+//!
+//! Pure: readers and writers are passed in.
+
+mod decode;
+mod digest;
+mod encode;
+mod lz4;
+mod seal;
+mod varint;
+
+pub use decode::{DecodeFault, Decoder};
+pub use digest::{PageHash, PageHashes, StateDigest, page_hash};
+pub use encode::Encoder;
+pub use lz4::Lz4Fault;
+pub use seal::{Commit, SEAL_TAIL_BYTES, Seal, SealFault, SealKind, SourceCursor, Tail};
