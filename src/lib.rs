@@ -1,7 +1,9 @@
 //! Continuous, provable backup for SQLite.
+pub mod daemon;
 pub mod follow;
 pub mod history;
 pub mod segment;
+pub mod ship;
 pub mod sqlite;
 pub mod types;
 pub mod wal;

@@ -132,6 +132,7 @@ pub fn attach(
         handover_at: instant,
         not_before: instant,
         failures: 0,
+        blocked: false,
         buffer: Vec::new(),
     };
     follower.note_first_page()?;

@@ -72,7 +72,8 @@ impl Follower {
                 "the WAL has reached its cap: giving up on replicas that lag, they will get a new snapshot");
         }
         self.copy_bulk(now)?;
-        if self.log.unshipped_bytes() > self.limits.tail_bytes {
+        self.blocked = self.log.unshipped_bytes() > self.limits.tail_bytes;
+        if self.blocked {
             return Ok(false);
         }
         let other = 1 - self.held;

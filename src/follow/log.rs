@@ -131,6 +131,8 @@ struct Inner {
     consumers: Vec<Consumer>,
     /// Snapshots that are taken beside the segments of a replica, by schedule.
     extras: Vec<Extra>,
+    /// The source's WAL is not held any more: what is only there cannot be trusted.
+    detached: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -206,7 +208,7 @@ impl CommitLog {
     pub fn new(generation: Generation, replicas: usize, reason: &str) -> Self {
         let consumers = (0..replicas).map(|_| Consumer::NeedsSnapshot(reason.to_owned())).collect();
         let extras = vec![Extra::None; replicas];
-        let inner = Inner { generation, indexes: VecDeque::new(), consumers, extras };
+        let inner = Inner { generation, indexes: VecDeque::new(), consumers, extras, detached: false };
         Self { inner: Mutex::new(inner), news: watch::Sender::new(0) }
     }
 
@@ -335,6 +337,12 @@ impl CommitLog {
         self.tell();
     }
 
+    /// The source's WAL is let go: from now on only what is in memory is shipped.
+    pub fn detach(&self) {
+        self.lock().detached = true;
+        self.tell();
+    }
+
     // -- the shippers' side ----------------------------------------------------------------------------------
 
     /// What `replica` is to do next. A segment holds at most about `bytes_max` of data, if commits allow.
@@ -377,7 +385,8 @@ impl CommitLog {
     #[must_use]
     pub fn is_still_in_wal(&self, plan: &SegmentPlan) -> bool {
         let inner = self.lock();
-        inner.indexes.iter().any(|log| log.index == plan.index && matches!(log.source, Source::Wal(_)))
+        !inner.detached
+            && inner.indexes.iter().any(|log| log.index == plan.index && matches!(log.source, Source::Wal(_)))
     }
 
     /// Takes note that `replica` has everything before `mark` of `index`.
@@ -417,8 +426,11 @@ impl CommitLog {
 impl Inner {
     /// The next segment for a replica that has everything before `mark` of `index`.
     fn segment(&mut self, index: Index, mark: &Mark, bytes_max: u64) -> Work {
-        let generation = self.generation;
+        let (generation, detached) = (self.generation, self.detached);
         for log in self.indexes.iter_mut().filter(|log| log.index >= index) {
+            if detached && matches!(log.source, Source::Wal(_)) {
+                break;
+            }
             let within = log.index == index && mark.offset.0 > 0;
             let from = if within { *mark } else { Mark { digest: mark.digest.or(log.begin.digest), ..log.begin } };
             if let Some(commits) = log.next_commits(&from, bytes_max) {

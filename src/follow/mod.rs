@@ -16,6 +16,7 @@ mod identity;
 pub mod log;
 pub mod snapshot;
 pub mod wal_file;
+pub mod watch;
 
 use std::io;
 use std::path::PathBuf;
@@ -185,6 +186,8 @@ pub struct Follower {
     handover_at: Instant,
     not_before: Instant,
     failures: u32,
+    /// A handover is due, but too much is unshipped.
+    blocked: bool,
     buffer: Vec<u8>,
 }
 
@@ -240,6 +243,12 @@ impl Follower {
     pub fn check_identity(&self) -> Result<(), Lost> {
         self.identity.check()?;
         if self.wal.is_in_place() { Ok(()) } else { Err(Lost::Replaced) }
+    }
+
+    /// Whether progress of the shippers is what this follower needs to go on.
+    #[must_use]
+    pub fn waits_for_shippers(&self) -> bool {
+        self.lease_is_out() || self.blocked
     }
 
     fn lease_is_out(&self) -> bool {
