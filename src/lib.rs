@@ -1,2 +1,3 @@
 //! Continuous, provable backup for SQLite.
+pub mod config;
 pub mod types;
