@@ -22,13 +22,17 @@ const DRAIN: Duration = Duration::from_secs(30);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// Opens the store of a replica; asked again whenever following begins, because a database that appears later decides
+/// what the owner and the modes of its replica are.
+pub type OpenBackend = Arc<dyn Fn(&Path) -> Arc<dyn Backend> + Send + Sync>;
+
 /// A place that a database is shipped to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Replica {
     /// Its name in the configuration.
     pub name: String,
-    /// The store.
-    pub backend: Arc<dyn Backend>,
+    /// The store, for the database at a path.
+    pub open: OpenBackend,
     /// The least time between the beginnings of two uploads.
     pub sync_interval: Duration,
     /// How often a snapshot is taken; `None`: only when one is needed.
@@ -38,7 +42,7 @@ pub struct Replica {
 }
 
 /// A database to replicate.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Database {
     /// Its path as configured; it may be a symbolic link.
     pub path: PathBuf,
@@ -81,6 +85,14 @@ impl From<sqlite::Error> for NotNow {
     }
 }
 
+/// Everything that following needs; the state folder stays locked as long as this lives.
+struct Begun {
+    attached: Attached,
+    author: Author,
+    backends: Vec<Arc<dyn Backend>>,
+    _state: StateFolder,
+}
+
 /// Why following ended.
 enum Ended {
     Stopped,
@@ -99,9 +111,9 @@ impl Database {
                 self.start_watching(watcher, &wake);
             }
             match self.begin(forked_from).await {
-                Ok((attached, author, _state)) => {
+                Ok(begun) => {
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(attached, author, &wake, &mut stop).await;
+                    let (ended, complete) = self.follow(begun, &wake, &mut stop).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Lost(lost) => tracing::warn!(db = %self.name(), reason = %lost, "continuity lost"),
@@ -156,18 +168,19 @@ impl Database {
     }
 
     /// Everything up to a follower that has its first hold.
-    async fn begin(&self, forked_from: Option<Generation>) -> Result<(Attached, Author, StateFolder), NotNow> {
+    async fn begin(&self, forked_from: Option<Generation>) -> Result<Begun, NotNow> {
         let prepare = self.clone();
         let state = blocking(move || prepare.prepare()).await?;
         let author = Author::new(state.writer());
         let mut points: Vec<Option<ResumePoint>> = Vec::new();
-        for replica in &self.replicas {
-            let point = find_resume_point(replica.backend.as_ref()).await?;
+        let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
+        for backend in &backends {
+            let point = find_resume_point(backend.as_ref()).await?;
             points.push(point.filter(|point| Some(point.generation) != forked_from));
         }
         let (path, limits, now) = (self.path.clone(), self.limits.clone(), self.clock.now());
         let attached = blocking(move || follow::attach(&path, limits, &points, fresh_generation(), now)).await?;
-        Ok((attached, author, state))
+        Ok(Begun { attached, author, backends, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -190,18 +203,13 @@ impl Database {
         Ok(StateFolder::open(&self.meta_path, WriterId(random()))?)
     }
 
-    async fn follow(
-        &self,
-        attached: Attached,
-        author: Author,
-        wake: &Notify,
-        stop: &mut watch::Receiver<bool>,
-    ) -> (Ended, bool) {
+    async fn follow(&self, begun: Begun, wake: &Notify, stop: &mut watch::Receiver<bool>) -> (Ended, bool) {
+        let Begun { attached, author, backends, _state } = begun;
         let Attached { follower, resumption } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
-        let mut shippers = self.start_shippers(&log, &author, &finished);
+        let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let snapshots = self.schedule_snapshots(&log);
         let (ended, follower) = self.tick_until(follower, wake, stop, &mut shippers).await;
         drop(snapshots);
@@ -231,16 +239,17 @@ impl Database {
         &self,
         log: &Arc<CommitLog>,
         author: &Author,
+        backends: Vec<Arc<dyn Backend>>,
         finished: &watch::Receiver<bool>,
     ) -> JoinSet<Result<(), Conflict>> {
         let mut shippers = JoinSet::new();
-        for (number, replica) in self.replicas.iter().enumerate() {
+        for (number, (replica, backend)) in self.replicas.iter().zip(backends).enumerate() {
             let shipper = Shipper {
                 log: Arc::clone(log),
                 replica: number,
                 name: replica.name.clone(),
                 database: self.name().to_string(),
-                backend: Arc::clone(&replica.backend),
+                backend,
                 author: author.clone(),
                 sync_interval: replica.sync_interval,
                 status: Arc::clone(&replica.status),

@@ -108,7 +108,10 @@ impl Shipper {
                         return Ok(());
                     }
                     let wait = RETRY_FIRST.saturating_mul(1 << failures.min(12)).min(RETRY_MAX);
-                    time::sleep(wait.mul_f64(fastrand::f64() * 0.5 + 0.5)).await;
+                    tokio::select! {
+                        () = time::sleep(wait.mul_f64(fastrand::f64() * 0.5 + 0.5)) => {}
+                        _ = stop.changed() => {}
+                    }
                 }
             }
         }
