@@ -1,4 +1,5 @@
 //! Continuous, provable backup for SQLite.
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod follow;

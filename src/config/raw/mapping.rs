@@ -204,12 +204,15 @@ fn unknown_key<M: Mapping, E: Error>(key: &str) -> E {
         return E::custom(format_args!("unknown key {:?}; write a space after the colon", shortened(before)));
     }
     let place = M::PLACE;
-    let home = super::HOMES.iter().find(|(names, _)| names.contains(&key)).map(|(_, home)| *home);
+    let homes = super::HOMES.iter().filter(|(names, _)| names.contains(&key));
+    let homes: Vec<&str> = homes.map(|(_, home)| *home).collect();
     let candidates = || M::NAMES.iter().copied().chain(M::UNUSED.iter().map(|unused| unused.key));
-    let hint = match home {
-        Some(home) => format!("; it belongs to {home}, not to {place}"),
-        None if nearest(key, candidates()).is_some() => did_you_mean(key, candidates()),
-        None => format!("; {place} may have {}", M::NAMES.join(", ")),
+    let hint = if !homes.is_empty() {
+        format!("; it belongs to {}, not to {place}", homes.join(" or "))
+    } else if nearest(key, candidates()).is_some() {
+        did_you_mean(key, candidates())
+    } else {
+        format!("; {place} may have {}", M::NAMES.join(", "))
     };
     E::custom(format_args!("unknown key {:?}{hint}", shortened(key)))
 }
