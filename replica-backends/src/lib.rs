@@ -4,7 +4,12 @@
 //! one module each ([`file`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
 
 mod backend;
+#[cfg(any(test, doc, feature = "conformance"))]
+pub mod conformance;
 mod error;
+pub mod file;
+mod key;
+pub mod layers;
 
 pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
 pub use error::{Error, ErrorKind, Operation, Result};
