@@ -38,7 +38,7 @@ pub(super) async fn of_eight_racers_one_wins(store: &dyn Backend) {
         let racers = contents.iter().map(|content| {
             let bytes = Bytes::copy_from_slice(content.as_bytes());
             // One half of them in one piece, the other as streams.
-            let body = if bytes.len() % 2 == 0 {
+            let body = if bytes.len().is_multiple_of(2) {
                 Body::stream(move || stream::iter([Ok(bytes.clone())]).boxed())
             } else {
                 Body::from(bytes)
