@@ -56,8 +56,7 @@ async fn a_file_that_vanishes_under_a_listing_is_left_out() {
 /// Folders before the mark are not even opened: a listing that goes on from a mark costs what is left.
 #[test]
 fn folders_before_the_mark_are_not_opened() {
-    let wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    if !in_child(&wrapper, concat!(module_path!(), "::folders_before_the_mark_are_not_opened")) {
+    if !in_unprivileged_child(concat!(module_path!(), "::folders_before_the_mark_are_not_opened")) {
         return;
     }
     use std::os::unix::fs::PermissionsExt;
