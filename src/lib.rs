@@ -1,5 +1,6 @@
 //! Continuous, provable backup for SQLite.
 pub mod history;
+pub mod restore;
 pub mod segment;
 pub mod types;
 pub mod wal;
