@@ -1,6 +1,12 @@
 //! Continuous, provable backup for SQLite.
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod follow;
 pub mod history;
 pub mod restore;
 pub mod segment;
+pub mod ship;
+pub mod sqlite;
 pub mod types;
 pub mod wal;

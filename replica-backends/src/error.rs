@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Result of a storage operation.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub struct Error {
     key: String,
     location: String,
     source: Box<dyn std::error::Error + Send + Sync>,
+    context: Option<String>,
 }
 
 impl Error {
@@ -59,7 +60,18 @@ impl Error {
         location: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, operation, key: key.into(), location: location.into(), source: source.into() }
+        Self { kind, operation, key: key.into(), location: location.into(), source: source.into(), context: None }
+    }
+
+    /// The same error, saying also `context` (how often it was tried, for example). Kind and source stay; an
+    /// earlier context stays too, in front.
+    #[must_use]
+    pub fn with_context(mut self, context: impl fmt::Display) -> Self {
+        self.context = Some(match self.context {
+            Some(earlier) => format!("{earlier}, {context}"),
+            None => context.to_string(),
+        });
+        self
     }
 
     /// What the caller should do.
@@ -101,7 +113,11 @@ impl fmt::Display for Operation {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} at {}: {}", self.operation, self.key, self.location, self.source)
+        write!(f, "{} {} at {}: {}", self.operation, self.key, self.location, self.source)?;
+        match &self.context {
+            Some(context) => write!(f, " ({context})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -105,11 +105,21 @@ impl Chain {
     /// # Errors
     /// If `frame` is too short.
     pub fn adopt(&mut self, frame: &mut [u8]) -> Result<(), FrameFault> {
-        let frame = frame.get_mut(..frame_bytes(self.page_size)).ok_or(FrameFault::Short)?;
-        let (head, page) = frame.split_at_mut(FRAME_HEADER_BYTES);
-        self.checksum = self.checksum.update(self.order, &head[..SALTS]).update(self.order, page);
+        self.pass(frame)?;
+        let head = &mut frame[..FRAME_HEADER_BYTES];
         head[SALTS..CHECKSUM].copy_from_slice(&self.salts.to_be_bytes());
         head[CHECKSUM..].copy_from_slice(&self.checksum.to_be_bytes());
+        Ok(())
+    }
+
+    /// Moves past `frame` as [`Chain::adopt`] does, without rewriting it.
+    ///
+    /// # Errors
+    /// If `frame` is too short.
+    pub fn pass(&mut self, frame: &[u8]) -> Result<(), FrameFault> {
+        let frame = frame.get(..frame_bytes(self.page_size)).ok_or(FrameFault::Short)?;
+        let (head, page) = frame.split_at(FRAME_HEADER_BYTES);
+        self.checksum = self.checksum.update(self.order, &head[..SALTS]).update(self.order, page);
         Ok(())
     }
 

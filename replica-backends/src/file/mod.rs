@@ -1,0 +1,124 @@
+//! Replicas in a folder of a local (or mounted) file system.
+//!
+//! What it assumes of the file system:
+//! 1. a file that was synced, and whose entry was then synced in its folder, survives a power cut;
+//! 2. a rename that must not replace, or a hard link, is atomic and fails when the name is taken;
+//! 3. a failed sync says nothing about what is on disk: such a file is thrown away and never published.
+
+mod delete;
+mod failure;
+mod folders;
+mod ownership;
+mod publish;
+mod put;
+mod read;
+mod store;
+mod stream;
+mod sweep;
+mod temp;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+pub use self::ownership::Ownership;
+use self::store::{Store, Target};
+use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
+
+/// A [`Backend`] that keeps each object as a file below a root folder, as Litestream 0.3 does.
+///
+/// - An object is durable when [`Backend::put_new`] returns: file, entry and every folder above it are synced. So
+///   is the object that an `AlreadyExists` speaks of.
+/// - Readers see a file whole or not at all. A put that fails or is dropped leaves no temporary file; what a crash
+///   leaves behind is invisible, and [`FileBackend::sweep_temporary`] deletes it.
+/// - A put of bytes that is dropped half-way may still be carried out; a put of a stream is not.
+/// - A root that does not exist is an empty store, made by the first put.
+/// - Only regular files are objects, and names ending in `.tmp` are none (keys with such a name are `Invalid`).
+///   Folders whose last object is deleted are removed.
+#[derive(Clone)]
+pub struct FileBackend {
+    store: Arc<Store>,
+}
+
+impl FileBackend {
+    /// The objects below `root`, which need not exist and may be a symbolic link to a folder.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { store: Arc::new(Store::new(root.into(), Ownership::default())) }
+    }
+
+    /// The same store, with `ownership` for the files and folders it makes from now on.
+    #[must_use]
+    pub fn with_ownership(self, ownership: Ownership) -> Self {
+        Self { store: Arc::new(Store::new(self.store.root().to_owned(), ownership)) }
+    }
+
+    /// Deletes temporary files of ours that nobody has written to for `older_than`: what a crash left behind.
+    /// Returns how many there were. Leave it well above the longest pause of an upload that is under way.
+    pub async fn sweep_temporary(&self, older_than: Duration) -> Result<u64> {
+        let swept = self.blocking(move |store| store.sweep_temporary(older_than)).await;
+        swept.map_err(|failure| failure.into_error(Operation::Delete, "", self.location()))
+    }
+
+    /// The file of `key`, or why the key is refused.
+    fn target(&self, key: &str, operation: Operation) -> Result<Target> {
+        self.store.target(key).map_err(|problem| self.invalid(operation, key, problem))
+    }
+
+    fn invalid(&self, operation: Operation, key: &str, problem: &'static str) -> Error {
+        Error::new(ErrorKind::Invalid, operation, key, self.location(), problem)
+    }
+}
+
+#[async_trait]
+impl Backend for FileBackend {
+    fn location(&self) -> String {
+        format!("file://{}", self.store.root().display())
+    }
+
+    async fn put_new(&self, key: &str, body: Body) -> Result<u64> {
+        let target = self.target(key, Operation::Put)?;
+        match body.as_bytes().cloned() {
+            Some(bytes) => {
+                let put = self.blocking(move |store| store.put_whole(&target, &bytes)).await;
+                put.map_err(|failure| failure.into_error(Operation::Put, key, self.location()))
+            }
+            None => self.put_stream(key, target, &body).await,
+        }
+    }
+
+    async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
+        let target = self.target(key, Operation::Get)?;
+        self.read(key, target, range).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta> {
+        let target = self.target(key, Operation::Head)?;
+        let head = self.blocking(move |_| read::head(target)).await;
+        head.map_err(|failure| failure.into_error(Operation::Head, key, self.location()))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
+        self.walk(prefix, after).await
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>> {
+        self.sub_folders(prefix).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
+        self.delete_all(keys).await
+    }
+}
+
+impl fmt::Debug for FileBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileBackend").field("root", &self.store.root()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,351 @@
+//! The command line, understood: which command, on what, how.
+//!
+//! Texts of errors are Litestream's, with hints after them. Every error of the command line ends with code 1, as there.
+//! Asking for help succeeds; giving no command at all does not, though it is answered with help.
+
+mod flags;
+mod value;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::argv::{self, ArgvError};
+use crate::config::replica_url;
+use crate::config::suggest::did_you_mean;
+use crate::types::{Generation, Index, Timestamp};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// List the configured databases.
+    Databases(Databases),
+    /// List the generations of a database or replica.
+    Generations(Generations),
+    /// List the snapshots of a database or replica.
+    Snapshots(Snapshots),
+    /// List the WAL segments of a database or replica.
+    Wal(Wal),
+    /// Replicate until told to stop.
+    Replicate(Replicate),
+    /// Restore a database from a replica.
+    Restore(Restore),
+    /// Say which version this is.
+    Version,
+    /// Show the whole cycle on a database made for the purpose.
+    Demo,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigSource {
+    /// The file, if `-config` names one.
+    pub path: Option<PathBuf>,
+    /// Whether environment variables in it are replaced.
+    pub expand_env: bool,
+}
+
+/// What a command that reads replicas is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// One replica, known by its URL.
+    Url(String),
+    /// The replicas that the configuration has for a database.
+    Database {
+        /// The database, as written.
+        path: PathBuf,
+        /// The configuration.
+        config: ConfigSource,
+    },
+}
+
+/// `databases`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Databases {
+    /// The configuration.
+    pub config: ConfigSource,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// `generations`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generations {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// `snapshots`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshots {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// `wal`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wal {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Only this generation.
+    pub generation: Option<Generation>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// `replicate`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replicate {
+    /// What, and where to.
+    pub source: ReplicateSource,
+    /// A command to run beside the replication; beats that of the configuration.
+    pub exec: Option<String>,
+}
+
+/// What to replicate, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicateSource {
+    /// As the configuration says.
+    Config(ConfigSource),
+    /// One database to these replicas.
+    Urls {
+        /// The database, as written.
+        database: PathBuf,
+        /// The replicas, at least one.
+        urls: Vec<String>,
+    },
+}
+
+/// `restore`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    /// From what.
+    pub source: Source,
+    /// Only from this replica.
+    pub replica: Option<String>,
+    /// Only from this generation.
+    pub generation: Option<Generation>,
+    /// Up to which state.
+    pub until: Until,
+    /// Where to; `None`: where the database was. Always there with a URL.
+    pub output: Option<PathBuf>,
+    /// Whether a database that is there already is success.
+    pub if_db_not_exists: bool,
+    /// Whether it is success that there is nothing to restore from.
+    pub if_replica_exists: bool,
+    /// Downloads at a time; at least 1.
+    pub parallelism: usize,
+    /// Whether to show the plan and do nothing.
+    pub dry_run: bool,
+    /// Whether to show progress on a terminal.
+    pub progress: bool,
+}
+
+/// Up to which state to restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The last there is.
+    Latest,
+    /// The end of this index.
+    Index(Index),
+    /// The last not newer than this.
+    Timestamp(Timestamp),
+}
+
+/// Downloads at a time unless `-parallelism` says otherwise.
+pub const PARALLELISM: usize = 8;
+
+/// An end before the beginning: help, or an error in the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// The code to exit with.
+    pub code: u8,
+    /// What to print on stdout.
+    pub stdout: String,
+    /// What to print on stderr.
+    pub stderr: String,
+}
+
+/// Understands a command line, the name of the program first.
+pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Exit> {
+    let mut words = argv.into_iter();
+    let program = program_name(words.next().as_deref());
+    let Some(command) = words.next() else {
+        return Err(Exit { code: 1, stdout: flags::usage(program), stderr: String::new() });
+    };
+    let command = command.to_string_lossy().into_owned();
+    match command.as_str() {
+        "help" => return Err(help(program, words.next().as_deref())),
+        "-h" | "-help" | "--help" => return Err(help(program, None)),
+        "-version" | "--version" => return Ok(Command::Version),
+        flag if flag.starts_with('-') => {
+            let stderr = format!("{program}: flags such as {flag} come after the command\n");
+            return Err(Exit { code: 1, stdout: flags::usage(program), stderr });
+        }
+        _ => {}
+    }
+    let known = flags::of_command(&command).ok_or_else(|| unknown_command(program, &command))?;
+    let failure = |message: String| Exit {
+        code: 1,
+        stdout: String::new(),
+        stderr: format!("{message}\nRun '{program} {command} -h' for usage.\n"),
+    };
+    let arguments = argv::take_apart(words, &known).map_err(|error| failure(with_suggestion(&error, &known)))?;
+    if arguments.help {
+        return Err(help(program, Some(OsStr::new(&command))));
+    }
+    let flags = flags::read(&command, arguments).map_err(failure)?;
+    understand(flags).map_err(failure)
+}
+
+/// The name by which the program was called if that is Litestream's, so that scripts see what they know.
+fn program_name(word: Option<&OsStr>) -> &'static str {
+    let name = word.map(Path::new).and_then(Path::file_name);
+    if name == Some(OsStr::new("litestream")) { "litestream" } else { "lightship" }
+}
+
+fn help(program: &str, topic: Option<&OsStr>) -> Exit {
+    let topic = topic.map(OsStr::to_string_lossy);
+    match topic.as_deref() {
+        None => Exit { code: 0, stdout: flags::usage(program), stderr: String::new() },
+        Some(command) => match flags::usage_of(program, command) {
+            Some(stdout) => Exit { code: 0, stdout, stderr: String::new() },
+            None => unknown_command(program, command),
+        },
+    }
+}
+
+fn unknown_command(program: &str, command: &str) -> Exit {
+    let hint = did_you_mean(command, flags::COMMANDS);
+    Exit { code: 1, stdout: String::new(), stderr: format!("{program} {command}: unknown command{hint}\n") }
+}
+
+fn with_suggestion(error: &ArgvError, known: &[argv::Flag]) -> String {
+    match error {
+        ArgvError::UnknownFlag(name) => {
+            let hint = crate::config::suggest::nearest(name, known.iter().map(|flag| flag.name.as_str()));
+            format!("{error}{}", hint.map_or_else(String::new, |flag| format!("; did you mean -{flag}?")))
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn understand(flags: flags::Command) -> Result<Command, String> {
+    Ok(match flags {
+        flags::Command::Databases(flags) => {
+            no_more_than(0, &flags.arguments)?;
+            Command::Databases(Databases { config: config(flags.config), json: flags.json })
+        }
+        flags::Command::Generations(flags) => Command::Generations(Generations {
+            source: source(flags.arguments, flags.config, "database path or replica URL required")?,
+            replica: stated(flags.replica),
+            json: flags.json,
+        }),
+        flags::Command::Snapshots(flags) => Command::Snapshots(Snapshots {
+            source: source(flags.arguments, flags.config, "database path required")?,
+            replica: stated(flags.replica),
+            json: flags.json,
+        }),
+        flags::Command::Wal(flags) => Command::Wal(Wal {
+            source: source(flags.arguments, flags.config, "database path required")?,
+            replica: stated(flags.replica),
+            generation: stated(flags.generation).map(|text| value::generation(&text)).transpose()?,
+            json: flags.json,
+        }),
+        flags::Command::Replicate(flags) => Command::Replicate(replicate(flags)?),
+        flags::Command::Restore(flags) => Command::Restore(restore(flags)?),
+        flags::Command::Version(flags) => {
+            no_more_than(0, &flags.arguments)?;
+            Command::Version
+        }
+        flags::Command::Demo(flags) => {
+            no_more_than(0, &flags.arguments)?;
+            Command::Demo
+        }
+    })
+}
+
+fn replicate(flags: flags::Replicate) -> Result<Replicate, String> {
+    let config = config(flags.config);
+    let mut arguments = flags.arguments.into_iter();
+    let source = match arguments.next() {
+        None => ReplicateSource::Config(config),
+        Some(database) if arguments.len() == 0 => {
+            return Err(format!("must specify at least one replica URL for {}", database.display()));
+        }
+        Some(_) if config.path.is_some() => return Err(URL_AND_CONFIG.to_owned()),
+        Some(database) => ReplicateSource::Urls {
+            database: database.into(),
+            urls: arguments.map(value::utf8).collect::<Result<_, _>>()?,
+        },
+    };
+    Ok(Replicate { source, exec: stated(flags.exec) })
+}
+
+fn restore(flags: flags::Restore) -> Result<Restore, String> {
+    let index = stated(flags.index).map(|text| value::index(&text)).transpose()?;
+    let timestamp = stated(flags.timestamp).map(|text| value::timestamp(&text)).transpose()?;
+    let until = match (index, timestamp) {
+        (Some(_), Some(_)) => return Err("cannot specify index & timestamp to restore".to_owned()),
+        (Some(index), None) => Until::Index(index),
+        (None, Some(timestamp)) => Until::Timestamp(timestamp),
+        (None, None) => Until::Latest,
+    };
+    let source = source(flags.arguments, flags.config, "database path or replica URL required")?;
+    let output = flags.output.filter(|path| !path.as_os_str().is_empty());
+    if matches!(source, Source::Url(_)) && output.is_none() {
+        return Err("output path required; name it with -o".to_owned());
+    }
+    Ok(Restore {
+        source,
+        replica: stated(flags.replica),
+        generation: stated(flags.generation).map(|text| value::generation(&text)).transpose()?,
+        until,
+        output,
+        if_db_not_exists: flags.if_db_not_exists,
+        if_replica_exists: flags.if_replica_exists,
+        parallelism: stated(flags.parallelism).map_or(Ok(PARALLELISM), |text| value::parallelism(&text))?,
+        dry_run: flags.dry_run,
+        progress: !flags.no_progress,
+    })
+}
+
+const URL_AND_CONFIG: &str = "cannot specify a replica URL and the -config flag";
+
+/// The one argument of a command that reads replicas.
+fn source(arguments: Vec<OsString>, flags: flags::Config, required: &str) -> Result<Source, String> {
+    no_more_than(1, &arguments)?;
+    let argument = arguments.into_iter().next().filter(|argument| !argument.is_empty());
+    let argument = argument.ok_or_else(|| required.to_owned())?;
+    let config = config(flags);
+    match argument.to_str().filter(|text| replica_url::is_url(text)) {
+        Some(_) if config.path.is_some() => Err(URL_AND_CONFIG.to_owned()),
+        Some(url) => Ok(Source::Url(url.to_owned())),
+        None => Ok(Source::Database { path: argument.into(), config }),
+    }
+}
+
+fn no_more_than(count: usize, arguments: &[OsString]) -> Result<(), String> {
+    if arguments.len() > count { Err("too many arguments".to_owned()) } else { Ok(()) }
+}
+
+fn config(flags: flags::Config) -> ConfigSource {
+    ConfigSource { path: flags.config.filter(|path| !path.as_os_str().is_empty()), expand_env: !flags.no_expand_env }
+}
+
+/// A flag that says something; Litestream takes an empty one for none.
+fn stated(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

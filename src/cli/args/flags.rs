@@ -1,0 +1,206 @@
+//! The flags of each command, for clap: it holds the list, reads the values and writes the help.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::cli::argv::{Arguments, Flag};
+
+/// The names of the commands.
+pub const COMMANDS: [&str; 8] =
+    ["databases", "generations", "snapshots", "wal", "replicate", "restore", "version", "demo"];
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "lightship",
+    about = "Continuous, provable backup for SQLite",
+    after_help = "Flags take one dash or two, and may stand before or after other arguments.\n\
+                  Ask for the flags of a command with COMMAND -h.",
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// A command with its flags as text.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the databases of the configuration
+    Databases(Databases),
+    /// List the generations of a database or a replica
+    Generations(Generations),
+    /// List the snapshots of a database or a replica
+    Snapshots(Snapshots),
+    /// List the WAL segments of a database or a replica
+    Wal(Wal),
+    /// Replicate databases until told to stop
+    Replicate(Replicate),
+    /// Restore a database from a replica
+    Restore(Restore),
+    /// Print the version
+    Version(Nothing),
+    /// Show replication and restore on a database made for the purpose
+    Demo(Nothing),
+}
+
+#[derive(Debug, Args)]
+pub struct Config {
+    /// Configuration file [default: $LITESTREAM_CONFIG, else /etc/litestream.yml]
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Leave environment variables in the configuration alone
+    #[arg(long)]
+    pub no_expand_env: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Nothing {
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Databases {
+    #[command(flatten)]
+    pub config: Config,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Generations {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// A database of the configuration, or the URL of a replica
+    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Snapshots {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// A database of the configuration, or the URL of a replica
+    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Wal {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Only this generation
+    #[arg(long, value_name = "NAME")]
+    pub generation: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// A database of the configuration, or the URL of a replica
+    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Replicate {
+    #[command(flatten)]
+    pub config: Config,
+    /// Run this command as well; when it ends, so does the replication
+    #[arg(long, value_name = "CMD")]
+    pub exec: Option<String>,
+    /// A database and the URLs of its replicas, instead of a configuration
+    #[arg(value_name = "DB_PATH REPLICA_URL")]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only from this replica of the database [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Only from this generation [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    pub generation: Option<String>,
+    /// Up to the end of this WAL index, in hex
+    #[arg(long, value_name = "HEX")]
+    pub index: Option<String>,
+    /// Up to this time, such as 2000-01-01T00:00:00Z [default: the latest]
+    #[arg(long, value_name = "TIME")]
+    pub timestamp: Option<String>,
+    /// Where to write the database [default: where it was; needed with a URL]
+    #[arg(long = "o", value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Succeed without doing anything if the database exists
+    #[arg(long)]
+    pub if_db_not_exists: bool,
+    /// Succeed without doing anything if there is no backup
+    #[arg(long)]
+    pub if_replica_exists: bool,
+    /// Downloads at a time [default: 8]
+    #[arg(long, value_name = "N")]
+    pub parallelism: Option<String>,
+    /// Show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Show no progress bar
+    #[arg(long)]
+    pub no_progress: bool,
+    /// A database of the configuration, or the URL of a replica
+    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    pub arguments: Vec<OsString>,
+}
+
+/// The flags of a command; `None` if there is no such command.
+pub fn of_command(name: &str) -> Option<Vec<Flag>> {
+    let program = Program::command();
+    let command = program.find_subcommand(name)?;
+    let flags = command.get_arguments().filter_map(|argument| {
+        let name = argument.get_long()?.to_owned();
+        Some(Flag { name, takes_value: argument.get_action().takes_values() })
+    });
+    Some(flags.collect())
+}
+
+/// Reads the flags of a command from arguments in which only known flags are left.
+pub fn read(command: &str, arguments: Arguments) -> Result<Command, String> {
+    let mut words = vec![OsString::from("lightship"), OsString::from(command)];
+    words.extend(arguments.canonical());
+    match Program::try_parse_from(words) {
+        Ok(program) => Ok(program.command),
+        Err(error) if error.kind() == clap::error::ErrorKind::InvalidUtf8 => Err("a flag is not UTF-8".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The help for the whole program.
+pub fn usage(program: &str) -> String {
+    Program::command().bin_name(program).render_help().to_string()
+}
+
+/// The help for a command; `None` if there is no such command.
+pub fn usage_of(program: &str, command: &str) -> Option<String> {
+    let found = Program::command().find_subcommand(command)?.clone();
+    Some(found.bin_name(format!("{program} {command}")).disable_help_flag(true).render_help().to_string())
+}

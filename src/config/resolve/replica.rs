@@ -1,0 +1,123 @@
+//! Replicas: names, intervals, what they inherit.
+
+use super::{Resolver, positive_or, stated};
+use crate::config::duration::GoDuration;
+use crate::config::raw::{Interval, RawAge, RawConfig, RawReplica, RawSnapshot, Switch};
+use crate::config::resolved::{AgeConfig, ReplicaConfig};
+use crate::config::target::ReplicaTarget;
+use crate::config::{ConfigError, defaults};
+
+/// What the top level says for every replica that does not say otherwise.
+pub(super) fn base_of_all(raw: &RawConfig) -> RawReplica {
+    let snapshot = raw.snapshot.clone().unwrap_or_default();
+    let deletes = raw.retention.as_ref().and_then(|retention| retention.enabled).is_none_or(|Switch(on)| on);
+    RawReplica {
+        snapshot_interval: snapshot.interval,
+        retention: if deletes { snapshot.retention } else { Some(Interval(GoDuration::ZERO)) },
+        access_key_id: raw.access_key_id.clone(),
+        secret_access_key: raw.secret_access_key.clone(),
+        sync_interval: raw.sync_interval,
+        region: raw.region.clone(),
+        endpoint: raw.endpoint.clone(),
+        force_path_style: raw.force_path_style,
+        skip_verify: raw.skip_verify,
+        ..RawReplica::default()
+    }
+}
+
+impl Resolver<'_> {
+    /// The replicas of a database, given as a list or, as in Litestream 0.5, as one.
+    pub(super) fn replicas(
+        &mut self,
+        one: Option<RawReplica>,
+        many: Option<Vec<RawReplica>>,
+        snapshot: Option<RawSnapshot>,
+        base_of_all: &RawReplica,
+        place: &str,
+    ) -> Result<Vec<ReplicaConfig>, ConfigError> {
+        let single = one.is_some();
+        let replicas = match (one, many) {
+            (Some(_), Some(_)) => return Err(self.invalid(place, "cannot specify replica & replicas on a database")),
+            (Some(one), None) => vec![one],
+            (None, many) => many.unwrap_or_default(),
+        };
+        let snapshot = snapshot.unwrap_or_default();
+        let base = RawReplica {
+            snapshot_interval: snapshot.interval.or(base_of_all.snapshot_interval),
+            retention: snapshot.retention.or(base_of_all.retention),
+            ..base_of_all.clone()
+        };
+        let mut resolved = Vec::with_capacity(replicas.len());
+        for (number, raw) in replicas.into_iter().enumerate() {
+            let place = if single { format!("{place}.replica") } else { format!("{place}.replicas[{number}]") };
+            resolved.push(self.replica(raw, &base, &place)?);
+        }
+        Ok(resolved)
+    }
+
+    fn replica(&mut self, raw: RawReplica, base: &RawReplica, place: &str) -> Result<ReplicaConfig, ConfigError> {
+        self.warn_unused(place, &raw.unused);
+        let target = self.target(&raw, base, place)?;
+        self.warn_foreign_keys(&raw, &target, place);
+        let fallback = ReplicaConfig::with_defaults(target);
+        let retention = positive_or(raw.retention.or(base.retention), fallback.retention);
+        let check_interval = self.interval(
+            place,
+            "retention-check-interval",
+            raw.retention_check_interval,
+            defaults::RETENTION_CHECK_INTERVAL,
+        )?;
+        Ok(ReplicaConfig {
+            name: stated(raw.name.as_ref()).map_or(fallback.name, str::to_owned),
+            sync_interval: self.interval(
+                place,
+                "sync-interval",
+                raw.sync_interval.or(base.sync_interval),
+                fallback.sync_interval,
+            )?,
+            retention,
+            retention_check_interval: retention.map_or(check_interval, |kept| kept.min(check_interval)),
+            snapshot_interval: positive_or(raw.snapshot_interval.or(base.snapshot_interval), None),
+            validation_interval: positive_or(raw.validation_interval, None),
+            age: age(raw.age.unwrap_or_default()),
+            target: fallback.target,
+        })
+    }
+
+    /// Warns of keys that the kind of target has no use for; often `type` is what is missing.
+    fn warn_foreign_keys(&mut self, raw: &RawReplica, target: &ReplicaTarget, place: &str) {
+        let s3 = matches!(target, ReplicaTarget::S3(_));
+        let gcs = matches!(target, ReplicaTarget::Gcs(_));
+        let abs = matches!(target, ReplicaTarget::Abs(_));
+        let sftp = matches!(target, ReplicaTarget::Sftp(_));
+        let keys = [
+            ("access-key-id", raw.access_key_id.is_some(), s3),
+            ("secret-access-key", raw.secret_access_key.is_some(), s3),
+            ("region", raw.region.is_some(), s3),
+            ("force-path-style", raw.force_path_style.is_some(), s3),
+            ("skip-verify", raw.skip_verify.is_some(), s3),
+            ("bucket", raw.bucket.is_some(), s3 || gcs || abs),
+            ("endpoint", raw.endpoint.is_some(), s3 || abs),
+            ("account-name", raw.account_name.is_some(), abs),
+            ("account-key", raw.account_key.is_some(), abs),
+            ("host", raw.host.is_some(), sftp),
+            ("user", raw.user.is_some(), sftp),
+            ("password", raw.password.is_some(), sftp),
+            ("key-path", raw.key_path.is_some(), sftp),
+        ];
+        for (key, _, _) in keys.into_iter().filter(|(_, given, used)| *given && !used) {
+            self.warn(&format!("{place}.{key}"), &format!("has no effect on a {} replica", target.kind()));
+        }
+        let kind = stated(raw.kind.as_ref());
+        if kind.is_some_and(|kind| crate::config::ReplicaKind::from_name(kind) != Some(target.kind())) {
+            self.warn(&format!("{place}.type"), &format!("has no effect; the url says {}", target.kind()));
+        }
+    }
+}
+
+fn age(raw: RawAge) -> AgeConfig {
+    AgeConfig {
+        identities: raw.identities.map(|list| list.0).unwrap_or_default(),
+        recipients: raw.recipients.map(|list| list.0).unwrap_or_default(),
+    }
+}

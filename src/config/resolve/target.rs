@@ -1,0 +1,144 @@
+//! Targets: what the URL says, what the keys say, and which of them wins.
+//!
+//! A key of the replica beats its URL, and the URL beats the top level.
+
+use std::path::Path;
+
+use super::{Resolver, stated};
+use crate::config::raw::{RawReplica, Switch};
+use crate::config::target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget};
+use crate::config::{ConfigError, Secret};
+
+use super::replica_url;
+
+impl Resolver<'_> {
+    /// The target of a replica. `base` is what the top level says for all.
+    pub(super) fn target(
+        &self,
+        raw: &RawReplica,
+        base: &RawReplica,
+        place: &str,
+    ) -> Result<ReplicaTarget, ConfigError> {
+        let target = match stated(raw.url.as_ref()) {
+            Some(url) => {
+                let kind = replica_url::kind(url).map_err(|error| self.invalid(place, error.to_string()))?;
+                self.check_url_stands_alone(raw, kind, place)?;
+                replica_url::parse(url).map_err(|error| self.missing(place, error.to_string()))?
+            }
+            None => self.target_from_keys(raw, place)?,
+        };
+        self.complete(target, raw, base, place)
+    }
+
+    fn check_url_stands_alone(&self, raw: &RawReplica, kind: ReplicaKind, place: &str) -> Result<(), ConfigError> {
+        let has_bucket = matches!(kind, ReplicaKind::S3 | ReplicaKind::Gcs | ReplicaKind::Abs);
+        let excluded = [
+            ("path", stated(raw.path.as_ref()).is_some()),
+            ("bucket", has_bucket && stated(raw.bucket.as_ref()).is_some()),
+            ("host", kind == ReplicaKind::Sftp && stated(raw.host.as_ref()).is_some()),
+        ];
+        match excluded.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => Err(self.invalid(place, format!("cannot specify url & {key} for {kind} replica"))),
+            None => Ok(()),
+        }
+    }
+
+    fn target_from_keys(&self, raw: &RawReplica, place: &str) -> Result<ReplicaTarget, ConfigError> {
+        let name = stated(raw.kind.as_ref()).unwrap_or("file");
+        let kind = ReplicaKind::from_name(name)
+            .ok_or_else(|| self.invalid(place, format!("unknown replica type in config: {name:?}")))?;
+        let path = stated(raw.path.as_ref()).unwrap_or_default().to_owned();
+        if replica_url::is_url(&path) {
+            let shown = replica_url::without_userinfo(&path);
+            let message = format!("replica path cannot be a url, please use the 'url' field instead: {shown}");
+            return Err(self.invalid(place, message));
+        }
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Ok(match kind {
+            ReplicaKind::File if path.is_empty() => return Err(self.missing(place, "file replica path required")),
+            ReplicaKind::File => ReplicaTarget::File { path: path.into() },
+            ReplicaKind::S3 => ReplicaTarget::S3(S3Target { bucket: text(&raw.bucket), path, ..S3Target::default() }),
+            ReplicaKind::Gcs => ReplicaTarget::Gcs(GcsTarget { bucket: text(&raw.bucket), path }),
+            ReplicaKind::Abs => {
+                ReplicaTarget::Abs(AbsTarget { container: text(&raw.bucket), path, ..AbsTarget::default() })
+            }
+            ReplicaKind::Sftp => {
+                ReplicaTarget::Sftp(SftpTarget { host: text(&raw.host), path, ..SftpTarget::default() })
+            }
+        })
+    }
+
+    /// Adds what only keys can say, and sees that nothing is missing.
+    fn complete(
+        &self,
+        target: ReplicaTarget,
+        raw: &RawReplica,
+        base: &RawReplica,
+        place: &str,
+    ) -> Result<ReplicaTarget, ConfigError> {
+        let kind = target.kind();
+        let bucket_required = |bucket: &str| match bucket {
+            "" => Err(self.missing(place, format!("bucket required for {kind} replica"))),
+            _ => Ok(()),
+        };
+        Ok(match target {
+            ReplicaTarget::File { path } => ReplicaTarget::File { path: self.environment.absolute(&path) },
+            ReplicaTarget::S3(target) => {
+                bucket_required(&target.bucket)?;
+                ReplicaTarget::S3(complete_s3(target, raw, base))
+            }
+            ReplicaTarget::Gcs(target) => {
+                bucket_required(&target.bucket)?;
+                ReplicaTarget::Gcs(target)
+            }
+            ReplicaTarget::Abs(target) => {
+                bucket_required(&target.container)?;
+                ReplicaTarget::Abs(AbsTarget {
+                    account_name: stated(raw.account_name.as_ref()).map(str::to_owned).or(target.account_name),
+                    account_key: stated_secret(raw.account_key.as_ref()),
+                    endpoint: stated(raw.endpoint.as_ref()).map(str::to_owned),
+                    ..target
+                })
+            }
+            ReplicaTarget::Sftp(target) => ReplicaTarget::Sftp(self.complete_sftp(target, raw, place)?),
+        })
+    }
+
+    fn complete_sftp(&self, target: SftpTarget, raw: &RawReplica, place: &str) -> Result<SftpTarget, ConfigError> {
+        let user = stated(raw.user.as_ref()).map_or(target.user, str::to_owned);
+        if target.host.is_empty() {
+            return Err(self.missing(place, "host required for sftp replica"));
+        }
+        if user.is_empty() {
+            return Err(self.missing(place, "user required for sftp replica"));
+        }
+        Ok(SftpTarget {
+            user,
+            password: stated_secret(raw.password.as_ref()).or(target.password),
+            key_path: stated(raw.key_path.as_ref()).map(|path| self.environment.absolute(Path::new(path))),
+            ..target
+        })
+    }
+}
+
+fn complete_s3(target: S3Target, raw: &RawReplica, base: &RawReplica) -> S3Target {
+    let first = |key: Option<&String>, url: Option<String>, base: Option<&String>| {
+        stated(key).map(str::to_owned).or(url).or_else(|| stated(base).map(str::to_owned))
+    };
+    let endpoint = first(raw.endpoint.as_ref(), target.endpoint, base.endpoint.as_ref());
+    let path_style = raw.force_path_style.or(base.force_path_style);
+    S3Target {
+        region: first(raw.region.as_ref(), target.region, base.region.as_ref()),
+        // Only Amazon's own service wants the bucket in the host name, and it needs no endpoint.
+        force_path_style: path_style.map_or(endpoint.is_some(), |Switch(on)| on),
+        skip_verify: raw.skip_verify.or(base.skip_verify).is_some_and(|Switch(on)| on),
+        access_key_id: stated_secret(raw.access_key_id.as_ref()).or_else(|| base.access_key_id.clone()),
+        secret_access_key: stated_secret(raw.secret_access_key.as_ref()).or_else(|| base.secret_access_key.clone()),
+        endpoint,
+        ..target
+    }
+}
+
+fn stated_secret(secret: Option<&Secret>) -> Option<Secret> {
+    secret.filter(|secret| !secret.reveal().is_empty()).cloned()
+}

@@ -1,0 +1,234 @@
+//! The configuration as the program needs it: every default applied, every path absolute.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::target::{ReplicaKind, ReplicaTarget};
+use super::{ConfigError, Environment, Secret, defaults};
+
+/// All there is to know before starting.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// The databases, in the order of the file.
+    pub databases: Vec<DatabaseConfig>,
+    /// A command to run beside the replication, whose end ends it.
+    pub exec: Option<String>,
+    /// `host:port` to serve metrics on; none if absent.
+    pub addr: Option<String>,
+    /// What is logged, and how.
+    pub logging: Logging,
+    /// What the author of the file should hear, one sentence each; not yet said to anyone.
+    pub warnings: Vec<String>,
+}
+
+/// One database and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseConfig {
+    /// The database file, absolute.
+    pub path: PathBuf,
+    /// The folder of our own state. As written if the configuration states it, so perhaps relative.
+    pub meta_path: PathBuf,
+    /// How long at most until a commit is seen.
+    pub monitor_interval: Duration,
+    /// Age from which on a WAL is checkpointed; `None`: age does not matter.
+    pub checkpoint_interval: Option<Duration>,
+    /// Pages in the WAL from which on it is checkpointed without making writers wait; never 0.
+    pub min_checkpoint_page_count: u32,
+    /// Pages in the WAL from which on writers are made to wait for a checkpoint; `None`: never.
+    pub max_checkpoint_page_count: Option<u32>,
+    /// How long our own connections wait for a lock of the application's.
+    pub busy_timeout: Duration,
+    /// Whether a database in another journal mode is put into WAL mode.
+    pub convert_to_wal: bool,
+    /// Where the copies go; names and targets are unique.
+    pub replicas: Vec<ReplicaConfig>,
+}
+
+/// One copy of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaConfig {
+    /// Name, unique within the database; the kind of the target if none was given.
+    pub name: String,
+    /// Where it lives.
+    pub target: ReplicaTarget,
+    /// Least time between two uploads.
+    pub sync_interval: Duration,
+    /// How long what a newer snapshot replaces is kept; `None`: for ever.
+    pub retention: Option<Duration>,
+    /// Time between two looks for what may be deleted; at most `retention`.
+    pub retention_check_interval: Duration,
+    /// Time between two snapshots; `None`: only the one a generation begins with.
+    pub snapshot_interval: Option<Duration>,
+    /// Time between two restores that prove the replica good; `None`: never.
+    pub validation_interval: Option<Duration>,
+    /// Encryption with age.
+    pub age: AgeConfig,
+}
+
+/// Encryption with age: to whom on writing, as whom on reading. Both empty: none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgeConfig {
+    /// Secret keys; each text may be a whole key file.
+    pub identities: Vec<Secret>,
+    /// Public keys; each text may hold several, one a line.
+    pub recipients: Vec<String>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Logging {
+    /// The least important that is said.
+    pub level: LogLevel,
+    /// The form.
+    pub format: LogFormat,
+    /// Whether it goes to stderr instead of stdout.
+    pub stderr: bool,
+}
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// For those who work on the program.
+    Debug,
+    /// What happens.
+    #[default]
+    Info,
+    /// What may need a human.
+    Warn,
+    /// What needs one.
+    Error,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// `key=value` lines.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// The configuration that `replicate DB URL…` means: one database, defaults for the rest.
+    ///
+    /// Replicas of the same kind are named `file`, `file-2` and so on.
+    pub fn from_urls(path: &Path, urls: &[String], environment: &Environment) -> Result<Self, ConfigError> {
+        let mut database = DatabaseConfig::with_defaults(environment.absolute(path));
+        for url in urls {
+            let mut replica = ReplicaConfig::from_url(url, environment)?;
+            let same_kind = database.replicas.iter().filter(|r| r.target.kind() == replica.target.kind()).count();
+            if same_kind > 0 {
+                replica.name = format!("{}-{}", replica.name, same_kind + 1);
+            }
+            database.replicas.push(replica);
+        }
+        let config = Self { databases: vec![database], ..Self::default() };
+        super::resolve::check_targets(&config.databases, "")?;
+        Ok(config)
+    }
+
+    /// The database at `path`, which may be relative or start with `~`.
+    pub fn database(&self, path: &Path, environment: &Environment) -> Result<&DatabaseConfig, ConfigError> {
+        let path = environment.absolute(super::resolve::without_sqlite_scheme(path));
+        let configured = || self.databases.iter().map(|database| database.path.clone()).collect();
+        let found = self.databases.iter().find(|database| database.path == path);
+        found.ok_or_else(|| ConfigError::DatabaseNotFound { configured: configured(), path })
+    }
+
+    /// Refuses what a later version will do: see [`DatabaseConfig::ensure_supported`].
+    pub fn ensure_supported(&self) -> Result<(), ConfigError> {
+        self.databases.iter().try_for_each(DatabaseConfig::ensure_supported)
+    }
+}
+
+impl DatabaseConfig {
+    /// The database at the absolute `path`, with no replicas.
+    #[must_use]
+    pub fn with_defaults(path: PathBuf) -> Self {
+        Self {
+            meta_path: default_meta_path(&path),
+            path,
+            monitor_interval: defaults::MONITOR_INTERVAL,
+            checkpoint_interval: Some(defaults::CHECKPOINT_INTERVAL),
+            min_checkpoint_page_count: defaults::MIN_CHECKPOINT_PAGE_COUNT,
+            max_checkpoint_page_count: Some(defaults::MAX_CHECKPOINT_PAGE_COUNT),
+            busy_timeout: defaults::BUSY_TIMEOUT,
+            convert_to_wal: defaults::CONVERT_TO_WAL,
+            replicas: Vec::new(),
+        }
+    }
+
+    /// The replica of that name.
+    #[must_use]
+    pub fn replica(&self, name: &str) -> Option<&ReplicaConfig> {
+        self.replicas.iter().find(|replica| replica.name == name)
+    }
+
+    /// Refuses replicas that this version can describe but not use.
+    pub fn ensure_supported(&self) -> Result<(), ConfigError> {
+        self.replicas.iter().try_for_each(|replica| replica.ensure_supported(&self.path))
+    }
+}
+
+impl ReplicaConfig {
+    /// The replica at `url`, with defaults for the rest.
+    pub fn from_url(url: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let target = super::resolve::target_from_url(url, environment)?;
+        Ok(Self::with_defaults(target))
+    }
+
+    /// The replica at `target`, with defaults for the rest.
+    #[must_use]
+    pub fn with_defaults(target: ReplicaTarget) -> Self {
+        Self {
+            name: target.kind().to_string(),
+            sync_interval: default_sync_interval(target.kind()),
+            target,
+            retention: Some(defaults::RETENTION),
+            retention_check_interval: defaults::RETENTION_CHECK_INTERVAL,
+            snapshot_interval: None,
+            validation_interval: None,
+            age: AgeConfig::default(),
+        }
+    }
+
+    /// Refuses what this version can describe but not use: targets other than folders, and encryption.
+    ///
+    /// Encryption above all must not be passed over: the copies would lie open.
+    pub fn ensure_supported(&self, database: &Path) -> Result<(), ConfigError> {
+        let unsupported = |what: String| {
+            Err(ConfigError::Unsupported { what, database: database.into(), replica: self.name.clone() })
+        };
+        if self.target.kind() != ReplicaKind::File {
+            return unsupported(format!("{} replicas", self.target.kind()));
+        }
+        if self.age != AgeConfig::default() {
+            return unsupported("replicas encrypted with age".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What `sync-interval` is if nobody states it.
+#[must_use]
+pub fn default_sync_interval(kind: ReplicaKind) -> Duration {
+    if kind == ReplicaKind::File { defaults::SYNC_INTERVAL_FILE } else { defaults::SYNC_INTERVAL_REMOTE }
+}
+
+/// `.NAME-lightship` beside the database: not the folder Litestream uses, whose content differs.
+#[must_use]
+pub fn default_meta_path(database: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(database.file_name().unwrap_or_default());
+    name.push("-lightship");
+    database.with_file_name(name)
+}
+
+/// The first item that was there before.
+pub(super) fn first_repeated<T: Ord>(items: impl IntoIterator<Item = T>) -> Option<usize> {
+    let mut seen = BTreeSet::new();
+    items.into_iter().position(|item| !seen.insert(item))
+}

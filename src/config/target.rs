@@ -1,0 +1,166 @@
+//! Where a replica lives.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Secret;
+
+/// Where a replica lives and how to log in there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaTarget {
+    /// A folder.
+    File {
+        /// The folder, absolute once the configuration is resolved.
+        path: PathBuf,
+    },
+    /// Amazon S3 or a service that speaks its protocol.
+    S3(S3Target),
+    /// Google Cloud Storage.
+    Gcs(GcsTarget),
+    /// Azure Blob Storage.
+    Abs(AbsTarget),
+    /// A folder on a host reached by SFTP.
+    Sftp(SftpTarget),
+}
+
+/// A place in S3.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct S3Target {
+    /// The bucket.
+    pub bucket: String,
+    /// Prefix of every key; may be empty.
+    pub path: String,
+    /// URL of the service, if not Amazon's own.
+    pub endpoint: Option<String>,
+    /// The region, if stated; else the service is asked.
+    pub region: Option<String>,
+    /// Whether the bucket stands in the path of requests, not in the host name.
+    pub force_path_style: bool,
+    /// Whether the certificate of the service goes unchecked.
+    pub skip_verify: bool,
+    /// Who logs in, if the configuration says.
+    pub access_key_id: Option<Secret>,
+    /// The password of that.
+    pub secret_access_key: Option<Secret>,
+}
+
+/// A place in Google Cloud Storage; the credentials are the surroundings' own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GcsTarget {
+    /// The bucket.
+    pub bucket: String,
+    /// Prefix of every key; may be empty.
+    pub path: String,
+}
+
+/// A place in Azure Blob Storage.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AbsTarget {
+    /// The storage account, if stated.
+    pub account_name: Option<String>,
+    /// The password of that.
+    pub account_key: Option<Secret>,
+    /// The container; Litestream's key for it is `bucket`.
+    pub container: String,
+    /// Prefix of every key; may be empty.
+    pub path: String,
+    /// URL of the service, if not the account's own.
+    pub endpoint: Option<String>,
+}
+
+/// A folder on another host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SftpTarget {
+    /// Name or address, with `:port` unless that is 22.
+    pub host: String,
+    /// Who logs in.
+    pub user: String,
+    /// The password, if that is how.
+    pub password: Option<Secret>,
+    /// File of the private key, if that is how.
+    pub key_path: Option<PathBuf>,
+    /// The folder; may be empty.
+    pub path: String,
+}
+
+impl ReplicaTarget {
+    /// The kind, as `type:` names it; also the replica's name if it has none.
+    #[must_use]
+    pub fn kind(&self) -> ReplicaKind {
+        match self {
+            Self::File { .. } => ReplicaKind::File,
+            Self::S3(_) => ReplicaKind::S3,
+            Self::Gcs(_) => ReplicaKind::Gcs,
+            Self::Abs(_) => ReplicaKind::Abs,
+            Self::Sftp(_) => ReplicaKind::Sftp,
+        }
+    }
+}
+
+impl fmt::Display for ReplicaTarget {
+    /// The place as a URL without passwords. Two replicas that share it would overwrite each other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = |path: &str| path.trim_matches('/').to_owned();
+        match self {
+            Self::File { path } => write!(f, "file://{}", path.display()),
+            Self::S3(S3Target { bucket, path, endpoint: None, .. }) => write!(f, "s3://{bucket}/{}", rest(path)),
+            Self::S3(S3Target { bucket, path, endpoint: Some(endpoint), .. }) => {
+                write!(f, "s3://{bucket}/{} at {}", rest(path), endpoint.trim_end_matches('/'))
+            }
+            Self::Gcs(GcsTarget { bucket, path }) => write!(f, "gcs://{bucket}/{}", rest(path)),
+            Self::Abs(AbsTarget { account_name, container, path, .. }) => match account_name {
+                Some(account) => write!(f, "abs://{account}@{container}/{}", rest(path)),
+                None => write!(f, "abs://{container}/{}", rest(path)),
+            },
+            Self::Sftp(SftpTarget { host, user, path, .. }) => write!(f, "sftp://{user}@{host}/{}", rest(path)),
+        }
+    }
+}
+
+/// The kinds of places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReplicaKind {
+    /// A folder.
+    File,
+    /// S3.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Abs,
+    /// SFTP.
+    Sftp,
+}
+
+impl ReplicaKind {
+    /// The kind that `type:` or the scheme of a URL names. `gs` is Litestream 0.5's word for `gcs`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "file" => Self::File,
+            "s3" => Self::S3,
+            "gcs" | "gs" => Self::Gcs,
+            "abs" => Self::Abs,
+            "sftp" => Self::Sftp,
+            _ => return None,
+        })
+    }
+
+    /// As `type:` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::S3 => "s3",
+            Self::Gcs => "gcs",
+            Self::Abs => "abs",
+            Self::Sftp => "sftp",
+        }
+    }
+}
+
+impl fmt::Display for ReplicaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,13 @@
+//! Running: databases, their replicas, and the order in which they start and stop.
+
+mod backend;
+mod database;
+mod exec;
+mod state;
+mod supervisor;
+
+pub use backend::open_backend;
+pub use database::{Database, OpenBackend, Replica};
+pub use exec::{Child, ChildEnd};
+pub use state::{StateError, StateFolder};
+pub use supervisor::run;

@@ -1,0 +1,92 @@
+//! The state folder beside a database: a lock against a second replicator, and the writer's name.
+//!
+//! Nothing in it is needed to restore, and all of it can be deleted while nobody replicates.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::types::WriterId;
+
+/// An open state folder; the lock is held as long as it lives.
+#[derive(Debug)]
+pub struct StateFolder {
+    writer: WriterId,
+    _lock: File,
+}
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another replicator is at work.
+    #[error("another lightship (pid {pid}) replicates this database; it holds {}", path.display())]
+    Locked {
+        /// Its process id, or "unknown".
+        pid: String,
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The folder or a file in it cannot be read or written.
+    #[error("cannot use the state folder {}: {source}", path.display())]
+    Io {
+        /// What could not be used.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl StateFolder {
+    /// Opens the folder at `path`, making it if need be, and locks it. `fresh` names the writer if nobody has yet.
+    ///
+    /// # Errors
+    /// If another process has it locked, or it cannot be written.
+    pub fn open(path: &Path, fresh: WriterId) -> Result<Self, StateError> {
+        let io = |path: &Path, source| StateError::Io { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(|e| io(path, e))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
+        let mut lock = lock.map_err(|e| io(&lock_path, e))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            let read = lock.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+            let pid = if read { pid.trim().to_owned() } else { "unknown".to_owned() };
+            return Err(StateError::Locked { pid, path: lock_path });
+        }
+        let note = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        note.map_err(|e| io(&lock_path, e))?;
+        let writer_path = path.join("writer");
+        let writer = read_writer(&writer_path).map_or_else(|| write_writer(path, &writer_path, fresh), Ok);
+        Ok(Self { writer: writer.map_err(|e| io(&writer_path, e))?, _lock: lock })
+    }
+
+    /// The name under which this folder's replicator writes.
+    #[must_use]
+    pub fn writer(&self) -> WriterId {
+        self.writer
+    }
+}
+
+/// The file holds the name and a checksum, so that a torn one is made anew.
+fn read_writer(path: &Path) -> Option<WriterId> {
+    let text = fs::read_to_string(path).ok()?;
+    let (name, check) = text.trim_end().split_once(' ')?;
+    let writer = WriterId(u64::from_str_radix(name, 16).ok()?);
+    (checksum(writer) == check).then_some(writer)
+}
+
+fn write_writer(folder: &Path, path: &Path, writer: WriterId) -> io::Result<WriterId> {
+    let temporary = folder.join("writer.tmp");
+    let mut file = File::create(&temporary)?;
+    writeln!(file, "{writer} {}", checksum(writer))?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(folder)?.sync_all()?;
+    Ok(writer)
+}
+
+fn checksum(writer: WriterId) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&writer.0.to_le_bytes()))
+}

@@ -1,0 +1,78 @@
+//! All databases of a configuration, from start to stop.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::backend::open_backend;
+use super::{Database, Replica};
+use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaTarget};
+use crate::follow::Limits;
+use crate::follow::watch::Watcher;
+use crate::ship::ReplicaStatus;
+use crate::types::SystemClock;
+
+/// Replicates everything that `config` names until `stop` turns true.
+///
+/// Returns whether every replica has everything that was captured.
+pub async fn run(config: &Config, stop: watch::Receiver<bool>) -> bool {
+    let watcher = match Watcher::new() {
+        Ok(watcher) => Some(Arc::new(watcher)),
+        Err(error) => {
+            tracing::warn!(%error, "no file system events: changes are found by polling (monitor-interval) only");
+            None
+        }
+    };
+    let mut databases = JoinSet::new();
+    for database in &config.databases {
+        announce(database);
+        databases.spawn(to_database(database).run(watcher.clone(), stop.clone()));
+    }
+    let mut complete = true;
+    while let Some(ended) = databases.join_next().await {
+        complete &= match ended {
+            Ok(complete) => complete,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+    }
+    complete
+}
+
+fn announce(database: &DatabaseConfig) {
+    tracing::info!(path = %database.path.display(), "initialized db");
+    for replica in &database.replicas {
+        let ReplicaTarget::File { path } = &replica.target else { continue };
+        tracing::info!(name = %replica.name, r#type = "file", sync_interval = ?replica.sync_interval,
+            path = %path.display(), "replicating to");
+    }
+}
+
+fn to_database(config: &DatabaseConfig) -> Database {
+    Database {
+        path: config.path.clone(),
+        meta_path: config.meta_path.clone(),
+        poll_interval: config.monitor_interval,
+        convert_to_wal: config.convert_to_wal,
+        limits: Limits {
+            checkpoint_pages: config.min_checkpoint_page_count,
+            checkpoint_interval: config.checkpoint_interval,
+            ..Limits::default()
+        },
+        replicas: config.replicas.iter().map(to_replica).collect(),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+fn to_replica(config: &ReplicaConfig) -> Replica {
+    let target = config.target.clone();
+    Replica {
+        name: config.name.clone(),
+        open: Arc::new(move |database| {
+            open_backend(&target, database).expect("BUG: the configuration was checked for stores without a driver")
+        }),
+        sync_interval: config.sync_interval,
+        snapshot_interval: config.snapshot_interval,
+        status: Arc::new(Mutex::new(ReplicaStatus::default())),
+    }
+}

@@ -1,0 +1,373 @@
+//! Beginning to follow a database: taking the first hold, reading its state, and finding out whether a history that
+//! the replicas have can be continued.
+
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use super::capture::hash_run;
+use super::identity::Identity;
+use super::log::{CommitLog, Mark, Opening, Source};
+use super::snapshot::{Overlay, read_pages};
+use super::wal_file::{Scan, WalFile};
+use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
+use crate::segment::{PageHashes, SourceCursor, StateDigest};
+use crate::sqlite::{Connection, WalIndex};
+use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp};
+use crate::wal::{Chain, Checksum, WAL_HEADER_BYTES, WalHeader};
+
+/// How often the first hold is tried for until it is clear what it protects.
+const HOLD_TRIES: u32 = 50;
+
+/// Where a replica's history ends, read from the seal of its last object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// Its generation.
+    pub generation: Generation,
+    /// Index of the end.
+    pub index: Index,
+    /// Offset of the end; 0 if the last object is a snapshot.
+    pub offset: Offset,
+    /// Running checksum of the replica's WAL there.
+    pub checksum: Checksum,
+    /// Where the end lies in the source's WAL.
+    pub source: SourceCursor,
+    /// Size of the database there.
+    pub size: PageCount,
+    /// Page size of the database.
+    pub page_size: PageSize,
+    /// State of the database there.
+    pub digest: StateDigest,
+    /// When that state was seen.
+    pub time: Timestamp,
+}
+
+/// How following begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resumption {
+    /// The WAL that the replica ends in is still there: its rest is shipped.
+    SameWal,
+    /// The database is, page by page, what the replica ends with.
+    SameState,
+    /// The database file is what the replica ends with, and everything in the WAL came after.
+    WholeWal,
+    /// A new generation, for this reason.
+    New(String),
+}
+
+/// A follower, and how it begins.
+#[derive(Debug)]
+pub struct Attached {
+    /// To be ticked.
+    pub follower: Follower,
+    /// How it begins.
+    pub resumption: Resumption,
+}
+
+/// What the database looked like under the first hold.
+struct View {
+    index: WalIndex,
+    scan: Option<Scan>,
+    hashes: PageHashes,
+}
+
+/// Begins to follow the database at `path`, which is in WAL mode.
+///
+/// `points` has one entry a replica: where its newest generation ends, if it can be continued at all. `fresh` is the
+/// generation to begin if none can.
+///
+/// # Errors
+/// If the database cannot be opened or read, or its WAL is damaged.
+pub fn attach(
+    path: &Path,
+    limits: Limits,
+    points: &[Option<ResumePoint>],
+    fresh: Generation,
+    now: Timestamp,
+) -> Result<Attached, Lost> {
+    let identity = Identity::of(path)?;
+    let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
+    let open = || Connection::open(&path);
+    let mut lines = [open()?, open()?];
+    let hold = first_hold(&mut lines[0])?;
+    identity.check()?;
+    let wal = WalFile::open(&path).map_err(Lost::ReadWal)?;
+    let page_size = page_size(&lines[0])?;
+    let view = read_state(&lines[0], &wal, page_size)?;
+    let (tail, salts) = match &view.scan {
+        Some(scan) => (Some(Tail { chain: scan.chain, offset: scan.end }), scan.header.salts),
+        None => (None, view.index.salts),
+    };
+    let (resumption, anchor) = choose(points, &view, &lines[0], &wal, page_size)?;
+    let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
+    let reason = match &resumption {
+        Resumption::New(reason) => reason.clone(),
+        _ => "the replica does not have the history that another replica continues".to_owned(),
+    };
+    let log = Arc::new(CommitLog::new(generation, points.len(), &reason));
+    let checkpointer = open()?;
+    let instant = Instant::now();
+    let mut follower = Follower {
+        limits,
+        path,
+        identity,
+        lines,
+        held: 0,
+        hold,
+        held_for_lease: false,
+        checkpointer,
+        wal,
+        page_size,
+        tail,
+        salts,
+        open_index: None,
+        next_index: Index::default(),
+        hashes: view.hashes,
+        first_page: Vec::new(),
+        digests_from: 0,
+        time,
+        log,
+        lease: Weak::new(),
+        snapshot_wanted_since: None,
+        handover_at: instant,
+        not_before: instant,
+        failures: 0,
+        blocked: false,
+        buffer: Vec::new(),
+    };
+    follower.note_first_page()?;
+    follower.first_page.extend(view.scan.iter().flat_map(|scan| &scan.first_pages));
+    if let Some(anchor) = anchor {
+        follower.resume(&resumption, &anchor, points, (&view.index, view.scan.as_ref()))?;
+    }
+    Ok(Attached { follower, resumption })
+}
+
+/// Takes a read transaction and finds out what it protects.
+///
+/// If the wal-index says the same before and after, the mark is its frame count. If then everything is copied back the
+/// WAL may restart (Guarded, once nothing of it is needed); if not, it cannot (Pinned).
+fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
+    line.begin_read()?;
+    for _ in 0..HOLD_TRIES {
+        line.end();
+        let before = line.wal_index()?;
+        line.begin_read()?;
+        let after = line.wal_index()?;
+        if after.salts == before.salts && after.copied < before.frames {
+            return Ok(Hold::Pinned { mark: after.frames });
+        }
+        if (after.salts, after.frames) == (before.salts, before.frames) && before.is_copied() {
+            return Ok(Hold::Guarded);
+        }
+    }
+    Err(Lost::Sqlite(crate::sqlite::Error::Busy("the WAL does not hold still long enough to be pinned")))
+}
+
+fn page_size(line: &Connection) -> Result<PageSize, Lost> {
+    match line.header()? {
+        crate::sqlite::DatabaseHeader::Database { page_size, .. } => Ok(page_size),
+        crate::sqlite::DatabaseHeader::Empty => Err(Lost::Sqlite(crate::sqlite::Error::NotADatabase)),
+    }
+}
+
+/// Reads the state at the newest commit: pages that are in the WAL from there, the others from the file.
+///
+/// Under the hold nobody can copy frames behind the newest commit into the file, so this is exact.
+fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) -> Result<View, Lost> {
+    let index = line.wal_index()?;
+    let scan = if index.frames > 0 { Some(wal.scan(&index)?) } else { None };
+    if scan.as_ref().is_some_and(|scan| scan.header.page_size != page_size) {
+        return Err(Lost::PageSize);
+    }
+    let size = match &scan {
+        Some(_) => index.size,
+        None => file_size(line, page_size)?,
+    };
+    let file = wal.file();
+    let hashes = hash_pages(line, page_size, size, scan.as_ref().map(|scan| (file.as_ref(), &scan.overlay)))?;
+    Ok(View { index, scan, hashes })
+}
+
+fn file_size(line: &Connection, page_size: PageSize) -> Result<PageCount, Lost> {
+    let pages = line.database_bytes()? / u64::from(page_size.get());
+    Ok(PageCount(u32::try_from(pages).unwrap_or(u32::MAX)))
+}
+
+fn hash_pages(
+    line: &Connection,
+    page_size: PageSize,
+    size: PageCount,
+    overlay: Option<(&std::fs::File, &Overlay)>,
+) -> Result<PageHashes, Lost> {
+    let mut hashes = PageHashes::new(page_size);
+    read_pages(line, page_size, size, overlay, |first, bytes| {
+        hash_run(&mut hashes, page_size, first, bytes);
+        Ok(())
+    })
+    .map_err(Lost::ReadDatabase)?;
+    hashes.resize(size);
+    Ok(hashes)
+}
+
+/// The replica whose history can be continued, and how. The first that can wins.
+fn choose(
+    points: &[Option<ResumePoint>],
+    view: &View,
+    line: &Connection,
+    wal: &WalFile,
+    page_size: PageSize,
+) -> Result<(Resumption, Option<ResumePoint>), Lost> {
+    let known: Vec<&ResumePoint> = points.iter().flatten().collect();
+    for point in known.iter().filter(|p| p.page_size == page_size) {
+        if view.scan.as_ref().is_some_and(|scan| continues(point, scan, wal)) {
+            return Ok((Resumption::SameWal, Some((*point).clone())));
+        }
+        if (point.digest, point.size) == (view.hashes.digest(), view.hashes.size()) {
+            return Ok((Resumption::SameState, Some((*point).clone())));
+        }
+        if holds_whole_wal(point, view, line, page_size)? {
+            return Ok((Resumption::WholeWal, Some((*point).clone())));
+        }
+    }
+    let reason = match known.first() {
+        None => "no replica has a history of this database that can be continued".to_owned(),
+        Some(point) if point.page_size != page_size => {
+            format!("the page size changed from {} to {page_size}", point.page_size)
+        }
+        Some(point) => {
+            format!(
+                "the database changed while nobody followed it (generation {} cannot be continued)",
+                point.generation
+            )
+        }
+    };
+    Ok((Resumption::New(reason), None))
+}
+
+/// Whether the live WAL is the one in which `point` ends, as it was there.
+///
+/// Salts are new with every restart, and the checksum covers every frame up to that point.
+fn continues(point: &ResumePoint, scan: &Scan, wal: &WalFile) -> bool {
+    let source = &point.source;
+    if source.salts != scan.header.salts || source.offset > scan.end || source.offset < WAL_HEADER_BYTES as u64 {
+        return false;
+    }
+    wal.checksum_at(source.offset, &scan.header).is_ok_and(|checksum| checksum == source.checksum)
+}
+
+/// Whether the database file without its WAL is the state at `point`, so that all of the WAL came after it.
+fn holds_whole_wal(point: &ResumePoint, view: &View, line: &Connection, page_size: PageSize) -> Result<bool, Lost> {
+    if view.scan.is_none() || view.index.copied > 0 || file_size(line, page_size)? != point.size {
+        return Ok(false);
+    }
+    let hashes = hash_pages(line, page_size, point.size, None)?;
+    // A checkpoint that began meanwhile may have copied something.
+    Ok(hashes.digest() == point.digest && line.wal_index()?.copied == 0)
+}
+
+impl Follower {
+    /// Puts the replicas where their histories end, and captures what has been committed since.
+    fn resume(
+        &mut self,
+        how: &Resumption,
+        anchor: &ResumePoint,
+        points: &[Option<ResumePoint>],
+        view: (&WalIndex, Option<&Scan>),
+    ) -> Result<(), Lost> {
+        let next = if anchor.offset.0 == 0 { Some(anchor.index) } else { anchor.index.next() };
+        self.next_index = next.ok_or(Lost::NoIndexLeft)?;
+        let end = |p: &ResumePoint| (p.generation, p.index, p.offset, p.digest);
+        match (how, view.1) {
+            (Resumption::SameWal, Some(scan)) if anchor.offset.0 > 0 => {
+                self.resume_within_index(anchor, points, scan, view.0)?;
+            }
+            (Resumption::SameWal, Some(scan)) => {
+                self.place(points, |p| end(p) == end(anchor));
+                self.replay(anchor.source, scan, view.0)?;
+            }
+            (Resumption::WholeWal, Some(scan)) => {
+                self.place(points, |p| end(p) == end(anchor));
+                self.replay(beginning_of(&scan.header), scan, view.0)?;
+            }
+            _ => self.place(points, |p| end(p) == end(anchor)),
+        }
+        self.settle_hold()
+    }
+
+    /// Opens the index in which `anchor` ends where the slowest replica ends in it.
+    fn resume_within_index(
+        &mut self,
+        anchor: &ResumePoint,
+        points: &[Option<ResumePoint>],
+        scan: &Scan,
+        index: &WalIndex,
+    ) -> Result<(), Lost> {
+        let base = |p: &ResumePoint| p.source.offset.wrapping_sub(p.offset.0);
+        let key = |p: &ResumePoint| (p.generation, p.index, base(p));
+        let wal = self.wal.clone();
+        let same = |p: &ResumePoint| key(p) == key(anchor) && p.offset.0 > 0 && continues(p, scan, &wal);
+        let first = points.iter().flatten().filter(|p| same(p)).min_by_key(|p| p.offset.0).unwrap_or(anchor);
+        let natural = base(anchor) == 0;
+        let synthetic = || WalHeader::synthetic(scan.header.order, self.page_size, 0, scan.header.salts);
+        let header = if natural { scan.header } else { synthetic() };
+        let (source, begin) = (Source::Wal(self.wal.file()), mark_of(first));
+        self.log.open_index(Opening { index: anchor.index, header, source, begin, rebased: !natural });
+        self.next_index = anchor.index;
+        let rebased = (!natural).then(|| Chain { checksum: first.checksum, ..Chain::begin(&header) });
+        self.open_index = Some(OpenIndex { rebased, offset: first.offset.0 });
+        self.place(points, same);
+        self.replay(first.source, scan, index)
+    }
+
+    fn place(&self, points: &[Option<ResumePoint>], resumes: impl Fn(&ResumePoint) -> bool) {
+        for (replica, point) in points.iter().enumerate() {
+            if let Some(point) = point.as_ref().filter(|p| resumes(p)) {
+                self.log.resume(replica, point.index, mark_of(point));
+            }
+        }
+    }
+
+    /// Goes back to `offset` and captures again what was committed from there while nobody followed.
+    ///
+    /// The page hashes are those of the end already. Taking note of the same frames again ends with the same hashes,
+    /// but on the way there they are those of no state, so only the last commit gets a digest.
+    fn replay(&mut self, from: SourceCursor, scan: &Scan, index: &WalIndex) -> Result<(), Lost> {
+        self.tail = Some(Tail { chain: Chain { checksum: from.checksum, ..scan.chain }, offset: from.offset });
+        self.digests_from = scan.end;
+        let now = self.time;
+        self.capture(index, now).map(|_| ())
+    }
+
+    /// Fully copied back: the WAL may restart at any moment, so what is unshipped has to be taken into memory now.
+    fn settle_hold(&mut self) -> Result<(), Lost> {
+        if self.hold != Hold::Guarded {
+            return Ok(());
+        }
+        let wal = self.wal.clone();
+        match self.log.seal(self.limits.tail_bytes, |offset, len| wal.read(offset, len)) {
+            Some(_permit) => self.close_index(),
+            None => {
+                let lost = self.log.abandon_laggards(self.limits.tail_bytes);
+                tracing::warn!(db = %self.path.display(), replicas = lost,
+                    "too much was written while nobody followed: the replica gets a new snapshot");
+                self.close_index()
+            }
+        }
+    }
+}
+
+fn beginning_of(header: &WalHeader) -> SourceCursor {
+    SourceCursor { salts: header.salts, offset: WAL_HEADER_BYTES as u64, checksum: header.checksum }
+}
+
+fn mark_of(point: &ResumePoint) -> Mark {
+    Mark {
+        offset: point.offset,
+        checksum: point.checksum,
+        source: point.source,
+        size: point.size,
+        digest: Some(point.digest),
+        time: point.time,
+    }
+}

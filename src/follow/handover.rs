@@ -1,0 +1,217 @@
+//! Pinned → Sealing → Guarded: letting the WAL restart without an instant in which a commit could slip away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::log::SealPermit;
+use super::snapshot::{Overlay, SnapshotTicket};
+use super::{Follower, Hold, Lost};
+use crate::segment::page_hash;
+use crate::sqlite::{Checkpoint, WalIndex};
+use crate::types::{PageNo, Timestamp};
+
+/// So few frames may be left to copy while the write lock is held.
+const SEAL_FRAMES_MAX: u32 = 64;
+/// How often the bulk is copied before the write lock is tried for anyway.
+const BULK_ROUNDS: u32 = 6;
+/// Between two attempts, at first and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// A snapshot waits so long for a guard; then it is taken beside the WAL.
+const GUARD_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Follower {
+    /// When the next handover is due; `None` if nothing calls for one.
+    pub(super) fn handover_due(&mut self) -> Option<Instant> {
+        let wanted = self.log.snapshot_wanted().is_some();
+        if !wanted {
+            self.snapshot_wanted_since = None;
+        }
+        if self.lease_is_out() {
+            return None;
+        }
+        if self.hold == Hold::Guarded {
+            return wanted.then(Instant::now);
+        }
+        let now = Instant::now();
+        let frames = self.tail_frames().unwrap_or(0);
+        let by_time = self.limits.checkpoint_interval.map(|interval| self.handover_at + interval);
+        if wanted || frames >= self.limits.checkpoint_pages {
+            return Some(now.max(self.not_before));
+        }
+        by_time.map(|at| at.max(self.not_before))
+    }
+
+    /// Tries to reach Guarded, and offers a snapshot if one is wanted. True if the WAL may restart now.
+    pub(super) fn hand_over(&mut self, now: Timestamp) -> Result<bool, Lost> {
+        let reached = self.hold == Hold::Guarded || self.reach_guard(now)?;
+        if let Some(reason) = self.log.snapshot_wanted() {
+            let since = *self.snapshot_wanted_since.get_or_insert_with(Instant::now);
+            if reached {
+                self.offer_snapshot(reason, None);
+            } else if since.elapsed() >= GUARD_PATIENCE {
+                self.offer_beside_wal(reason, now)?;
+            }
+        }
+        if reached {
+            (self.failures, self.handover_at) = (0, Instant::now());
+        } else {
+            self.failures += 1;
+            let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+            self.not_before = Instant::now() + wait;
+        }
+        Ok(reached)
+    }
+
+    fn reach_guard(&mut self, now: Timestamp) -> Result<bool, Lost> {
+        self.recognise_database()?;
+        let blocked = self.log.unshipped_bytes() > self.limits.tail_bytes;
+        if blocked && self.wal_bytes() > self.limits.wal_bytes {
+            let lost = self.log.abandon_laggards(self.limits.tail_bytes);
+            tracing::warn!(db = %self.path.display(), replicas = lost, wal_bytes = self.wal_bytes(),
+                "the WAL has reached its cap: giving up on replicas that lag, they will get a new snapshot");
+        }
+        self.copy_bulk(now)?;
+        self.blocked = self.log.unshipped_bytes() > self.limits.tail_bytes;
+        if self.blocked {
+            return Ok(false);
+        }
+        let other = 1 - self.held;
+        match self.lines[other].begin_write() {
+            Ok(()) => {}
+            Err(busy) if busy.is_busy() => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let sealed = self.seal(now);
+        // Nothing was written; this only lets go of the locks.
+        self.lines[other].end();
+        sealed
+    }
+
+    /// Copies most of the WAL into the database file, holding no lock that a writer needs.
+    fn copy_bulk(&mut self, now: Timestamp) -> Result<(), Lost> {
+        let mut left_before = u32::MAX;
+        for _ in 0..BULK_ROUNDS {
+            self.move_pin(now)?;
+            if self.checkpointer.checkpoint_passive()? == Checkpoint::Busy {
+                return Ok(());
+            }
+            let index = self.lines[self.held].wal_index()?;
+            self.capture(&index, now)?;
+            let left = index.frames.saturating_sub(index.copied);
+            if left <= SEAL_FRAMES_MAX || left >= left_before {
+                return Ok(());
+            }
+            left_before = left;
+        }
+        Ok(())
+    }
+
+    /// Moves the pin to the end of the WAL, so that a checkpoint may copy up to there.
+    ///
+    /// The new transaction is a true pin: frames have been appended behind the old mark, and they cannot have been
+    /// copied back while the old pin was held.
+    fn move_pin(&mut self, now: Timestamp) -> Result<(), Lost> {
+        let Hold::Pinned { mark } = self.hold else { return Ok(()) };
+        let index = self.lines[self.held].wal_index()?;
+        if index.frames <= mark {
+            return Ok(());
+        }
+        let other = 1 - self.held;
+        self.lines[other].begin_read()?;
+        let index = self.lines[other].wal_index()?;
+        self.capture(&index, now)?;
+        self.lines[self.held].end();
+        self.held = other;
+        self.hold = Hold::Pinned { mark: index.frames };
+        Ok(())
+    }
+
+    /// Sealing: the write lock is held by the other line, so the WAL has its last frame and cannot restart.
+    fn seal(&mut self, now: Timestamp) -> Result<bool, Lost> {
+        let index = self.lines[self.held].wal_index()?;
+        self.capture(&index, now)?;
+        if self.log.unshipped_bytes() > self.limits.tail_bytes {
+            return Ok(false);
+        }
+        self.lines[self.held].end();
+        let checkpoint = self.checkpointer.checkpoint_passive();
+        self.lines[self.held].begin_read()?;
+        if !checkpoint?.is_complete(index.frames) {
+            // A reader of the application's is in the way: normal. Frames are left to copy, so this is a true pin.
+            self.hold = Hold::Pinned { mark: index.frames };
+            return Ok(false);
+        }
+        let wal = self.wal.clone();
+        let permit = self.log.seal(u64::MAX, |offset, len| wal.read(offset, len));
+        self.guard(permit.ok_or_else(|| Lost::ReadWal(std::io::ErrorKind::UnexpectedEof.into()))?)?;
+        Ok(true)
+    }
+
+    /// Everything is captured, shipped or in memory, and copied back, and the transaction in hand began after that.
+    fn guard(&mut self, _everything_is_safe: SealPermit) -> Result<(), Lost> {
+        self.close_index()?;
+        self.hold = Hold::Guarded;
+        self.first_page.clear();
+        self.note_first_page()
+    }
+
+    pub(super) fn note_first_page(&mut self) -> Result<(), Lost> {
+        let hash = self.read_first_page()?;
+        self.first_page.push(hash);
+        Ok(())
+    }
+
+    fn read_first_page(&self) -> Result<u64, Lost> {
+        let Some(first) = PageNo::new(1) else { return Ok(0) };
+        let mut page = vec![0; self.page_size.bytes()];
+        self.checkpointer.read_database(0, &mut page)?;
+        Ok(page_hash(first, &page).0)
+    }
+
+    /// Refuses to checkpoint into a file that is not the one that was followed: somebody may have copied another
+    /// database over it, and a checkpoint would mix the two.
+    fn recognise_database(&self) -> Result<(), Lost> {
+        self.check_identity()?;
+        if self.first_page.contains(&self.read_first_page()?) { Ok(()) } else { Err(Lost::Overwritten(1)) }
+    }
+
+    fn wal_bytes(&self) -> u64 {
+        self.tail.as_ref().map_or(0, |tail| tail.offset)
+    }
+
+    /// Guarded: the database file stands still at the beginning of the next index.
+    fn offer_snapshot(&mut self, reason: String, overlay: Option<Overlay>) {
+        let here = self.mark_here();
+        let order = self.tail.as_ref().map_or(crate::wal::ByteOrder::Little, |tail| tail.chain.order);
+        let ticket = Arc::new(SnapshotTicket {
+            database: self.path.clone(),
+            generation: self.log.generation(),
+            index: self.next_index,
+            page_size: self.page_size,
+            size: here.size,
+            digest: self.hashes.digest(),
+            time: self.time,
+            source: here.source,
+            order,
+            reason,
+            overlay: overlay.map(|overlay| (self.wal.file(), overlay)),
+        });
+        self.lease = Arc::downgrade(&ticket);
+        self.log.offer(&ticket);
+        self.snapshot_wanted_since = None;
+    }
+
+    /// Pinned, and a reader of the application's keeps the WAL from being copied back: the snapshot takes the pages that
+    /// are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held is
+    /// in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
+    fn offer_beside_wal(&mut self, reason: String, now: Timestamp) -> Result<(), Lost> {
+        let index: WalIndex = self.lines[self.held].wal_index()?;
+        self.capture(&index, now)?;
+        let scan = self.wal.scan(&index)?;
+        self.close_index()?;
+        self.time = self.time.max(now);
+        self.offer_snapshot(reason, Some(scan.overlay));
+        Ok(())
+    }
+}

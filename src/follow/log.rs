@@ -1,0 +1,482 @@
+//! The commits that have been captured and not yet been shipped everywhere: the seam between following and shipping.
+//!
+//! The log holds what is known *of* the commits. Their bytes stay in the source's WAL, which the follower keeps from
+//! restarting until they are shipped, or are few enough to be kept in memory ([`CommitLog::seal`]).
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::snapshot::SnapshotTicket;
+use crate::segment::{SourceCursor, StateDigest};
+use crate::types::{Generation, Index, Offset, PageCount, Timestamp};
+use crate::wal::{Checksum, WAL_HEADER_BYTES, WalHeader};
+
+/// An index is closed before an offset could need nine hex digits in a name: Litestream 0.3 reads eight.
+pub const INDEX_BYTES_MAX: u64 = 0xF000_0000;
+
+/// A point between two commits of an index, and everything that is needed to begin or end an object there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Offset within the index: 0 before the header, else behind a commit.
+    pub offset: Offset,
+    /// Running checksum of the index there; at offset 0 that of the header.
+    pub checksum: Checksum,
+    /// Where this point lies in the source's own WAL.
+    pub source: SourceCursor,
+    /// Size of the database.
+    pub size: PageCount,
+    /// State of the database; `None` where it was not followed page by page (commits made while nobody watched).
+    pub digest: Option<StateDigest>,
+    /// When the commit was seen.
+    pub time: Timestamp,
+}
+
+/// Where the bytes of an index are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In the source's WAL, which cannot restart yet.
+    Wal(Arc<File>),
+    /// In memory: the source's frames from `start` (an offset in its WAL file) on.
+    Memory {
+        /// Offset in the source's WAL file.
+        start: u64,
+        /// What stood there.
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// One WAL of the replica.
+#[derive(Debug)]
+struct IndexLog {
+    index: Index,
+    header: WalHeader,
+    source: Source,
+    /// Where the oldest replica is; everything before is forgotten.
+    begin: Mark,
+    commits: VecDeque<Mark>,
+    /// Its frames have other salts and checksums than the source's.
+    rebased: bool,
+    /// Nothing more will be appended.
+    closed: bool,
+    /// An object of it exists, or is being made.
+    used: bool,
+}
+
+impl IndexLog {
+    fn end(&self) -> &Mark {
+        self.commits.back().unwrap_or(&self.begin)
+    }
+
+    /// Bytes of it in the source's WAL that `consumer` has yet to ship.
+    fn lag(&self, consumer: &Consumer) -> u64 {
+        let from = match consumer {
+            Consumer::At(index, mark) if *index == self.index && mark.offset.0 > 0 => mark.source.offset,
+            Consumer::At(index, _) if *index <= self.index => self.begin.source.offset,
+            Consumer::Offered(ticket) if ticket.index <= self.index => self.begin.source.offset,
+            _ => return 0,
+        };
+        self.end().source.offset.saturating_sub(from)
+    }
+
+    /// The commits behind `from` up to the last one that fits and whose digest is known; the first such at least.
+    fn next_commits(&self, from: &Mark, bytes_max: u64) -> Option<Vec<Mark>> {
+        let first = self.commits.partition_point(|c| c.offset <= from.offset);
+        // Behind 4 GiB no object can begin, so there all that is left is one object.
+        let whole = self.commits.len().saturating_sub(first + 1);
+        let can_end = |i: usize, c: &Mark| c.offset < Offset::LIMIT || (self.closed && i == whole);
+        let known = |(i, c): &(usize, &Mark)| c.digest.is_some() && can_end(*i, c);
+        let ends = || self.commits.range(first..).enumerate().filter(known);
+        let fitting = ends().take_while(|(_, c)| c.offset.0 - from.offset.0 <= bytes_max).last();
+        let (last, _) = fitting.or_else(|| ends().next())?;
+        Some(self.commits.range(first..=first + last).copied().collect())
+    }
+}
+
+/// How an index begins.
+#[derive(Debug)]
+pub struct Opening {
+    /// Its number.
+    pub index: Index,
+    /// Its header.
+    pub header: WalHeader,
+    /// Where its bytes are.
+    pub source: Source,
+    /// Its first point that is still of interest.
+    pub begin: Mark,
+    /// Whether its frames need other salts and checksums than the source's.
+    pub rebased: bool,
+}
+
+/// What one replica has and needs.
+#[derive(Debug)]
+enum Consumer {
+    /// Its next object begins here.
+    At(Index, Mark),
+    /// It has no usable history of this generation: it needs a snapshot, for this reason.
+    NeedsSnapshot(String),
+    /// A snapshot is ready for it.
+    Offered(Arc<SnapshotTicket>),
+}
+
+/// Number of a replica within its database.
+pub type ReplicaNo = usize;
+
+#[derive(Debug)]
+struct Inner {
+    generation: Generation,
+    indexes: VecDeque<IndexLog>,
+    consumers: Vec<Consumer>,
+    /// Snapshots that are taken beside the segments of a replica, by schedule.
+    extras: Vec<Extra>,
+    /// The source's WAL is not held any more: what is only there cannot be trusted.
+    detached: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Extra {
+    None,
+    Wanted(String),
+    Offered(Arc<SnapshotTicket>),
+}
+
+/// What a replica is to do next.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Nothing is new.
+    Idle,
+    /// Wait: the follower will offer a snapshot.
+    AwaitSnapshot,
+    /// Ship this snapshot.
+    Snapshot(Arc<SnapshotTicket>),
+    /// Ship these commits.
+    Segment(Box<SegmentPlan>),
+}
+
+/// The next object of a replica: everything but its bytes.
+#[derive(Debug, Clone)]
+pub struct SegmentPlan {
+    /// Its generation.
+    pub generation: Generation,
+    /// Its index.
+    pub index: Index,
+    /// Header of the index.
+    pub header: WalHeader,
+    /// Where it begins; the digest is known.
+    pub from: Mark,
+    /// Its commits, at least one; the digest behind the last one is known.
+    pub commits: Vec<Mark>,
+    /// Where its bytes are.
+    pub source: Source,
+    /// Whether its frames need other salts and checksums.
+    pub rebased: bool,
+}
+
+impl SegmentPlan {
+    /// Where it ends.
+    #[must_use]
+    pub fn to(&self) -> &Mark {
+        self.commits.last().unwrap_or(&self.from)
+    }
+
+    /// Size of its data in bytes.
+    #[must_use]
+    pub fn raw_bytes(&self) -> u64 {
+        self.to().offset.0 - self.from.offset.0
+    }
+}
+
+/// Proof that nothing of the source's WAL is needed any more: all of it is shipped or in memory.
+///
+/// Only [`CommitLog::seal`] makes one, and only with it may the WAL be allowed to restart.
+#[must_use]
+#[derive(Debug)]
+pub struct SealPermit(());
+
+/// The log of one database, shared by its follower and the shippers of its replicas.
+#[derive(Debug)]
+pub struct CommitLog {
+    inner: Mutex<Inner>,
+    news: watch::Sender<u64>,
+}
+
+impl CommitLog {
+    /// A log of `generation` for `replicas` replicas, all of which need a snapshot for `reason`.
+    #[must_use]
+    pub fn new(generation: Generation, replicas: usize, reason: &str) -> Self {
+        let consumers = (0..replicas).map(|_| Consumer::NeedsSnapshot(reason.to_owned())).collect();
+        let extras = vec![Extra::None; replicas];
+        let inner = Inner { generation, indexes: VecDeque::new(), consumers, extras, detached: false };
+        Self { inner: Mutex::new(inner), news: watch::Sender::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|n| *n += 1);
+    }
+
+    /// Changes whenever there may be new work.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// The generation being written.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.lock().generation
+    }
+
+    // -- the follower's side ---------------------------------------------------------------------------------
+
+    /// Opens `index` at `begin`; the one before it must be closed.
+    pub fn open_index(&self, opening: Opening) {
+        let Opening { index, header, source, begin, rebased } = opening;
+        let (commits, used) = (VecDeque::new(), begin.offset.0 > 0);
+        let mut inner = self.lock();
+        debug_assert!(inner.indexes.back().is_none_or(|last| last.closed));
+        inner.indexes.push_back(IndexLog { index, header, source, begin, commits, rebased, closed: false, used });
+    }
+
+    /// Puts `replica` where its last object ended.
+    pub fn resume(&self, replica: ReplicaNo, index: Index, mark: Mark) {
+        self.lock().consumers[replica] = Consumer::At(index, mark);
+    }
+
+    /// Appends commits to the open index.
+    pub fn append(&self, commits: &[Mark]) {
+        if commits.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        if let Some(last) = inner.indexes.back_mut() {
+            debug_assert!(!last.closed);
+            last.commits.extend(commits);
+        }
+        inner.forget_shipped();
+        drop(inner);
+        self.tell();
+    }
+
+    /// Closes the open index and returns the number of the next: the same one if no object exists of it, or will.
+    ///
+    /// `None` after the last index there can be.
+    pub fn close_index(&self) -> Option<Index> {
+        let mut inner = self.lock();
+        let wanted = inner.consumers.iter().any(|c| !matches!(c, Consumer::NeedsSnapshot(_)));
+        let last = inner.indexes.back_mut()?;
+        let index = last.index;
+        if last.end().offset.0 == 0 || !(last.used || wanted) {
+            inner.indexes.pop_back();
+            return Some(index);
+        }
+        last.closed = true;
+        inner.forget_shipped();
+        index.next()
+    }
+
+    /// Bytes of the source's WAL that the slowest replica has yet to ship.
+    #[must_use]
+    pub fn unshipped_bytes(&self) -> u64 {
+        let inner = self.lock();
+        inner.indexes.iter().map(|log| inner.unshipped(log)).sum()
+    }
+
+    /// Takes everything that is not shipped yet into memory, by `read` (offset and length in the source's WAL), so that
+    /// the WAL may restart. `None` if it is more than `bytes_max`, or cannot be read.
+    pub fn seal(&self, bytes_max: u64, read: impl Fn(u64, u64) -> std::io::Result<Vec<u8>>) -> Option<SealPermit> {
+        let mut inner = self.lock();
+        inner.forget_shipped();
+        let in_wal = |log: &&IndexLog| matches!(log.source, Source::Wal(_));
+        let total: u64 = inner.indexes.iter().filter(in_wal).map(|log| inner.unshipped(log)).sum();
+        if total > bytes_max {
+            return None;
+        }
+        for log in &mut inner.indexes {
+            let Source::Wal(_) = log.source else { continue };
+            let start = log.begin.source.offset.max(WAL_HEADER_BYTES as u64);
+            let len = log.end().source.offset.saturating_sub(start);
+            let bytes = if len == 0 { Vec::new() } else { read(start, len).ok()? };
+            log.source = Source::Memory { start, bytes: bytes.into() };
+        }
+        Some(SealPermit(()))
+    }
+
+    /// The reasons of the replicas that wait for a snapshot.
+    #[must_use]
+    pub fn snapshot_wanted(&self) -> Option<String> {
+        let inner = self.lock();
+        let needed = inner.consumers.iter().find_map(|c| match c {
+            Consumer::NeedsSnapshot(reason) => Some(reason.clone()),
+            _ => None,
+        });
+        let scheduled = || {
+            inner.extras.iter().find_map(|extra| match extra {
+                Extra::Wanted(reason) => Some(reason.clone()),
+                _ => None,
+            })
+        };
+        needed.or_else(scheduled)
+    }
+
+    /// Offers a snapshot to every replica that waits for one.
+    pub fn offer(&self, ticket: &Arc<SnapshotTicket>) {
+        let mut inner = self.lock();
+        for consumer in inner.consumers.iter_mut().filter(|c| matches!(c, Consumer::NeedsSnapshot(_))) {
+            *consumer = Consumer::Offered(Arc::clone(ticket));
+        }
+        for extra in inner.extras.iter_mut().filter(|e| matches!(e, Extra::Wanted(_))) {
+            *extra = Extra::Offered(Arc::clone(ticket));
+        }
+        drop(inner);
+        self.tell();
+    }
+
+    /// The source's WAL is let go: from now on only what is in memory is shipped.
+    pub fn detach(&self) {
+        self.lock().detached = true;
+        self.tell();
+    }
+
+    // -- the shippers' side ----------------------------------------------------------------------------------
+
+    /// What `replica` is to do next. A segment holds at most about `bytes_max` of data, if commits allow.
+    #[must_use]
+    pub fn work(&self, replica: ReplicaNo, bytes_max: u64) -> Work {
+        let mut inner = self.lock();
+        match &inner.consumers[replica] {
+            Consumer::NeedsSnapshot(_) => Work::AwaitSnapshot,
+            Consumer::Offered(ticket) => Work::Snapshot(Arc::clone(ticket)),
+            Consumer::At(index, mark) => {
+                let (index, mark) = (*index, *mark);
+                inner.segment(index, &mark, bytes_max)
+            }
+        }
+    }
+
+    /// Asks for a snapshot of `replica` beside its segments.
+    pub fn want_snapshot(&self, replica: ReplicaNo, reason: &str) {
+        self.lock().extras[replica] = Extra::Wanted(reason.to_owned());
+    }
+
+    /// The snapshot that was asked for, once there is one.
+    #[must_use]
+    pub fn take_snapshot(&self, replica: ReplicaNo) -> Option<Arc<SnapshotTicket>> {
+        let mut inner = self.lock();
+        let extra = &mut inner.extras[replica];
+        match std::mem::replace(extra, Extra::None) {
+            Extra::Offered(ticket) => Some(ticket),
+            other => {
+                *extra = other;
+                None
+            }
+        }
+    }
+
+    /// Whether the bytes that were read for `plan` from the WAL are those of its commits.
+    ///
+    /// They are if its index is still served from the WAL *after* they were read: the WAL restarts only after
+    /// [`CommitLog::seal`] has taken every such index into memory.
+    #[must_use]
+    pub fn is_still_in_wal(&self, plan: &SegmentPlan) -> bool {
+        let inner = self.lock();
+        !inner.detached
+            && inner.indexes.iter().any(|log| log.index == plan.index && matches!(log.source, Source::Wal(_)))
+    }
+
+    /// Takes note that `replica` has everything before `mark` of `index`.
+    pub fn shipped(&self, replica: ReplicaNo, index: Index, mark: Mark) {
+        let mut inner = self.lock();
+        inner.consumers[replica] = Consumer::At(index, mark);
+        inner.forget_shipped();
+        drop(inner);
+        self.tell();
+    }
+
+    /// Gives up on replicas that are more than `bytes_max` behind: they will need a snapshot. Returns how many.
+    pub fn abandon_laggards(&self, bytes_max: u64) -> usize {
+        let mut inner = self.lock();
+        let lags: Vec<bool> = inner
+            .consumers
+            .iter()
+            .map(|c| inner.indexes.iter().map(|log| log.lag(c)).sum::<u64>() > bytes_max)
+            .collect();
+        for (consumer, _) in inner.consumers.iter_mut().zip(&lags).filter(|(_, lags)| **lags) {
+            *consumer = Consumer::NeedsSnapshot("it fell too far behind".to_owned());
+        }
+        inner.forget_shipped();
+        lags.iter().filter(|lags| **lags).count()
+    }
+
+    /// Takes note that `replica` cannot go on without a snapshot.
+    pub fn need_snapshot(&self, replica: ReplicaNo, reason: String) {
+        let mut inner = self.lock();
+        inner.consumers[replica] = Consumer::NeedsSnapshot(reason);
+        inner.forget_shipped();
+        drop(inner);
+        self.tell();
+    }
+}
+
+impl Inner {
+    /// The next segment for a replica that has everything before `mark` of `index`.
+    fn segment(&mut self, index: Index, mark: &Mark, bytes_max: u64) -> Work {
+        let (generation, detached) = (self.generation, self.detached);
+        for log in self.indexes.iter_mut().filter(|log| log.index >= index) {
+            if detached && matches!(log.source, Source::Wal(_)) {
+                break;
+            }
+            let within = log.index == index && mark.offset.0 > 0;
+            let from = if within { *mark } else { Mark { digest: mark.digest.or(log.begin.digest), ..log.begin } };
+            if let Some(commits) = log.next_commits(&from, bytes_max) {
+                log.used = true;
+                return Work::Segment(Box::new(SegmentPlan {
+                    generation,
+                    index: log.index,
+                    header: log.header,
+                    from,
+                    commits,
+                    source: log.source.clone(),
+                    rebased: log.rebased,
+                }));
+            }
+            if !log.closed {
+                break;
+            }
+        }
+        Work::Idle
+    }
+
+    /// Bytes of `log` in the source's WAL that some replica has yet to ship.
+    fn unshipped(&self, log: &IndexLog) -> u64 {
+        self.consumers.iter().map(|consumer| log.lag(consumer)).max().unwrap_or(0)
+    }
+
+    /// Drops what every replica has.
+    fn forget_shipped(&mut self) {
+        let consumers = &self.consumers;
+        for log in &mut self.indexes {
+            let index = log.index;
+            let behind = |mark: &Mark| {
+                consumers.iter().all(|c| match c {
+                    Consumer::At(at, have) => *at > index || *at == index && have.offset >= mark.offset,
+                    Consumer::Offered(ticket) => ticket.index > index,
+                    Consumer::NeedsSnapshot(_) => true,
+                })
+            };
+            while log.commits.front().is_some_and(behind) {
+                if let Some(first) = log.commits.pop_front() {
+                    log.begin = first;
+                }
+            }
+        }
+        while self.indexes.len() > 1 && self.indexes[0].closed && self.indexes[0].commits.is_empty() {
+            self.indexes.pop_front();
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Following: a commit in the source's WAL becomes an entry of the [`CommitLog`], and the WAL may restart only when
+//! nothing of it is needed any more. Synchronous; [`Follower::tick`] is an ordinary method.
+//!
+//! At every instant one of three things holds, so that no committed frame can disappear before it is captured:
+//!
+//! | state | what is held | why nothing is lost |
+//! |---|---|---|
+//! | Pinned | a read transaction with frames behind its mark not copied back | the WAL cannot restart |
+//! | Sealing | the write lock | nobody can append, so nobody can restart |
+//! | Guarded | a read transaction whose mark is the end of a WAL that is captured and copied back whole | the WAL may restart once; nothing of the new one can be copied back, so it cannot restart again, and the database file stands still |
+
+mod attach;
+mod capture;
+mod handover;
+mod identity;
+pub mod log;
+pub mod snapshot;
+pub mod wal_file;
+pub mod watch;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+pub use attach::{Attached, ResumePoint, Resumption, attach};
+pub use log::{CommitLog, Mark, SegmentPlan, Source, Work};
+pub use snapshot::SnapshotTicket;
+
+use crate::segment::PageHashes;
+use crate::sqlite::{self, Connection};
+use crate::types::{Index, PageSize, Timestamp};
+use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
+use identity::Identity;
+use wal_file::WalFile;
+
+/// When to hand over to a new WAL, and how much may lie between source and replicas.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A handover is due when the WAL has this many frames.
+    pub checkpoint_pages: u32,
+    /// A handover is due this long after the last one, if anything was written; `None`: never by time.
+    pub checkpoint_interval: Option<Duration>,
+    /// Unshipped bytes that may be kept in memory so that the WAL can restart.
+    pub tail_bytes: u64,
+    /// Size of the WAL above which replicas that lag are given up, so that a dead one cannot fill the disk.
+    pub wal_bytes: u64,
+    /// Size of an index at which the next one begins.
+    pub index_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            checkpoint_pages: 1000,
+            checkpoint_interval: Some(Duration::from_secs(60)),
+            tail_bytes: 8 << 20,
+            wal_bytes: 1 << 30,
+            index_bytes: log::INDEX_BYTES_MAX,
+        }
+    }
+}
+
+/// Why the connection between the source's WAL and the replicas is lost. The cure is to attach anew.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// The database file is gone.
+    #[error("the database file was deleted")]
+    Deleted,
+    /// The name of the database or of its WAL means another file now.
+    #[error("the database or its WAL was replaced by another file")]
+    Replaced,
+    /// The database file holds pages that it cannot have by checkpoints of this WAL.
+    #[error("the database file was overwritten in place (page {0} is not what was followed)")]
+    Overwritten(u32),
+    /// The WAL restarted although it could not.
+    #[error("the WAL restarted while it was pinned (salts {before} became {after})")]
+    Unpinned {
+        /// Before.
+        before: Salts,
+        /// After.
+        after: Salts,
+    },
+    /// The WAL restarted more than once, and the database is not what it was at its end.
+    #[error("the WAL restarted more than once (salts {before} became {after}) and the database changed meanwhile")]
+    Restarted {
+        /// Before.
+        before: Salts,
+        /// After.
+        after: Salts,
+    },
+    /// The wal-index speaks of another WAL than the file is.
+    #[error("the WAL has the salts {wal}, but the wal-index says {index}")]
+    Salts {
+        /// Of the file.
+        wal: Salts,
+        /// Of the wal-index.
+        index: Salts,
+    },
+    /// The last frame is not the one that the wal-index speaks of.
+    #[error("the WAL's last frame is not the one that the wal-index names")]
+    Checksum,
+    /// The WAL's header is damaged.
+    #[error("the WAL's header is unusable: {0}")]
+    Header(HeaderFault),
+    /// A committed frame is damaged.
+    #[error("the WAL's frame at byte {offset} is unusable: {fault}")]
+    Frame {
+        /// Where it begins.
+        offset: u64,
+        /// What is wrong.
+        fault: FrameFault,
+    },
+    /// A page size that differs from the generation's.
+    #[error("the page size changed")]
+    PageSize,
+    /// The WAL cannot be read.
+    #[error("the WAL cannot be read: {0}")]
+    ReadWal(io::Error),
+    /// The database cannot be read.
+    #[error("the database cannot be read: {0}")]
+    ReadDatabase(io::Error),
+    /// All indexes of the generation are used up.
+    #[error("the generation has no index left")]
+    NoIndexLeft,
+    /// SQLite refuses.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::Error),
+}
+
+/// What the read transaction in hand protects; see the table above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// `mark`: no more frames than this can be copied back while it is held.
+    Pinned {
+        mark: u32,
+    },
+    Guarded,
+}
+
+/// How far the source's WAL has been captured.
+#[derive(Debug, Clone)]
+struct Tail {
+    chain: Chain,
+    offset: u64,
+}
+
+/// The open index, seen from the source.
+#[derive(Debug, Clone)]
+struct OpenIndex {
+    /// Chain of the replica's frames if they differ from the source's.
+    rebased: Option<Chain>,
+    /// Offset in the index.
+    offset: u64,
+}
+
+/// Follows one database.
+#[derive(Debug)]
+pub struct Follower {
+    limits: Limits,
+    path: PathBuf,
+    identity: Identity,
+    /// Two connections that hold read transactions in turn; a new one is taken before the old one is let go.
+    lines: [Connection; 2],
+    held: usize,
+    hold: Hold,
+    /// The other line is held too, for a snapshot that began under it.
+    held_for_lease: bool,
+    checkpointer: Connection,
+    wal: WalFile,
+    page_size: PageSize,
+    /// `None`: the WAL had no frame when it was attached.
+    tail: Option<Tail>,
+    salts: Salts,
+    open_index: Option<OpenIndex>,
+    next_index: Index,
+    hashes: PageHashes,
+    /// Hashes that page 1 of the database file may have: as of the last handover, or in this WAL.
+    first_page: Vec<u64>,
+    /// Commits that end before this offset of the source's WAL were made while nobody followed.
+    digests_from: u64,
+    time: Timestamp,
+    log: Arc<CommitLog>,
+    lease: Weak<SnapshotTicket>,
+    snapshot_wanted_since: Option<Instant>,
+    handover_at: Instant,
+    not_before: Instant,
+    failures: u32,
+    /// A handover is due, but too much is unshipped.
+    blocked: bool,
+    buffer: Vec<u8>,
+}
+
+/// What a tick has done and what it waits for.
+#[derive(Debug, Default)]
+pub struct Tick {
+    /// Commits captured.
+    pub commits: usize,
+    /// A handover to a new WAL succeeded.
+    pub handover: bool,
+    /// When to tick again even if nothing happens.
+    pub again_at: Option<Instant>,
+}
+
+impl Follower {
+    /// The log that this follower fills.
+    #[must_use]
+    pub fn log(&self) -> &Arc<CommitLog> {
+        &self.log
+    }
+
+    /// Whether the wal-index shows anything that has not been captured. Reads shared memory only.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.lines[self.held].wal_index().map_or(true, |index| {
+            index.frames > 0 && (index.salts != self.salts || self.tail_frames() != Some(index.frames))
+        })
+    }
+
+    /// Captures what is new, and hands over to a new WAL if that is due.
+    ///
+    /// # Errors
+    /// If continuity is lost: this follower is of no further use then.
+    pub fn tick(&mut self, now: Timestamp) -> Result<Tick, Lost> {
+        let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
+        self.release_lease();
+        if let Some(due) = self.handover_due() {
+            let instant = Instant::now();
+            if due <= instant {
+                tick.handover = self.hand_over(now)?;
+                tick.again_at = self.handover_due();
+            } else {
+                tick.again_at = Some(due);
+            }
+        }
+        Ok(tick)
+    }
+
+    /// Checks that the names of database and WAL still mean the files that are open.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn check_identity(&self) -> Result<(), Lost> {
+        self.identity.check()?;
+        if self.wal.is_in_place() { Ok(()) } else { Err(Lost::Replaced) }
+    }
+
+    /// Whether progress of the shippers is what this follower needs to go on.
+    #[must_use]
+    pub fn waits_for_shippers(&self) -> bool {
+        self.lease_is_out() || self.blocked
+    }
+
+    fn lease_is_out(&self) -> bool {
+        self.lease.strong_count() > 0
+    }
+
+    /// Lets go of the lock that was kept for a snapshot, once the snapshot is over.
+    fn release_lease(&mut self) {
+        if self.held_for_lease && !self.lease_is_out() {
+            self.lines[1 - self.held].end();
+            self.held_for_lease = false;
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Shipping: entries of the commit log become objects of a replica, in order and sealed.
+
+mod claim;
+mod resume;
+mod segment;
+mod shipper;
+mod snapshot;
+mod stream;
+
+pub use resume::find_resume_point;
+pub use shipper::{Conflict, ReplicaStatus, Shipper};
+
+use crate::types::WriterId;
+
+/// Who ships: what goes into every seal.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// Of this state folder.
+    pub writer: WriterId,
+    /// Name and version of this program.
+    pub software: String,
+}
+
+impl Author {
+    /// This program, writing as `writer`.
+    #[must_use]
+    pub fn new(writer: WriterId) -> Self {
+        Self { writer, software: concat!("lightship/", env!("CARGO_PKG_VERSION")).to_owned() }
+    }
+}

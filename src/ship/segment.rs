@@ -1,0 +1,112 @@
+//! The bytes of a segment, straight from the source's WAL.
+
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use replica_backends::Body;
+
+use super::Author;
+use super::stream;
+use crate::follow::{CommitLog, SegmentPlan, Source};
+use crate::segment::{Commit, Encoder, Seal, SealKind, StateDigest};
+use crate::wal::{Chain, FrameFault, WAL_HEADER_BYTES, frame_bytes};
+
+/// Segments up to this size are made in memory; larger ones are streamed.
+const IN_MEMORY_BYTES: u64 = 8 << 20;
+const READ_BYTES: usize = 256 << 10;
+
+/// Makes the object of `plan`. `None` if the WAL moved on meanwhile: the log then has the bytes in memory, ask it again.
+///
+/// # Errors
+/// If the bytes cannot be read.
+pub fn encode(plan: &SegmentPlan, log: &Arc<CommitLog>, author: &Author) -> io::Result<Option<Body>> {
+    if plan.raw_bytes() > IN_MEMORY_BYTES {
+        let (plan, log, author) = (Arc::new(plan.clone()), Arc::clone(log), author.clone());
+        return Ok(Some(Body::stream(move || {
+            let (plan, log, author) = (Arc::clone(&plan), Arc::clone(&log), author.clone());
+            stream::produce(move |out| {
+                let out = write_object(&plan, &author, out)?;
+                // The object is published only when the stream ends well.
+                if is_trustworthy(&plan, &log) { Ok(out) } else { Err(io::Error::other("the WAL was let go")) }
+            })
+        })));
+    }
+    let object = write_object(plan, author, Vec::with_capacity(plan.raw_bytes() as usize / 2 + 1024))?;
+    Ok(is_trustworthy(plan, log).then(|| Bytes::from(object).into()))
+}
+
+fn is_trustworthy(plan: &SegmentPlan, log: &CommitLog) -> bool {
+    matches!(plan.source, Source::Memory { .. }) || log.is_still_in_wal(plan)
+}
+
+fn write_object<W: Write>(plan: &SegmentPlan, author: &Author, out: W) -> io::Result<W> {
+    let mut encoder = Encoder::new(out, plan.raw_bytes());
+    write_data(plan, |data| encoder.write(data))?;
+    Ok(encoder.finish(seal(plan, author))?.0)
+}
+
+fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    if plan.from.offset.0 == 0 {
+        sink(&plan.header.to_bytes())?;
+    }
+    let (mut offset, end) = (plan.from.source.offset.max(WAL_HEADER_BYTES as u64), plan.to().source.offset);
+    let frame = frame_bytes(plan.header.page_size);
+    let run = (READ_BYTES / frame).max(1) * frame;
+    let mut chain = Chain { checksum: plan.from.checksum, ..Chain::begin(&plan.header) };
+    let mut buffer = vec![0; run.min(usize::try_from(end - offset).unwrap_or(run))];
+    while offset < end {
+        let len = buffer.len().min(usize::try_from(end - offset).unwrap_or(run));
+        let chunk = &mut buffer[..len];
+        read(&plan.source, offset, chunk)?;
+        if plan.rebased {
+            let adopted: Result<(), FrameFault> = chunk.chunks_mut(frame).try_for_each(|bytes| chain.adopt(bytes));
+            adopted.map_err(io::Error::other)?;
+        }
+        sink(chunk)?;
+        offset += len as u64;
+    }
+    Ok(())
+}
+
+fn read(source: &Source, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    match source {
+        Source::Wal(file) => file.read_exact_at(buffer, offset),
+        Source::Memory { start, bytes } => {
+            let from = usize::try_from(offset - start).map_err(io::Error::other)?;
+            let part = bytes.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            buffer.copy_from_slice(part);
+            Ok(())
+        }
+    }
+}
+
+fn seal(plan: &SegmentPlan, author: &Author) -> Seal {
+    let (from, to) = (&plan.from, plan.to());
+    let unknown = StateDigest::default();
+    Seal {
+        kind: SealKind::Segment,
+        generation: plan.generation,
+        from: (plan.index, from.offset),
+        to: (plan.index, to.offset),
+        page_size: plan.header.page_size,
+        size_before: from.size,
+        size_after: to.size,
+        digest_before: from.digest.unwrap_or(unknown),
+        digest_after: to.digest.unwrap_or(unknown),
+        raw_bytes: 0,
+        sha256: [0; 32],
+        order: plan.header.order,
+        salts: plan.header.salts,
+        checksum_before: from.checksum,
+        checksum_after: to.checksum,
+        source: to.source,
+        writer: author.writer,
+        time: to.time,
+        parent: None,
+        software: author.software.clone(),
+        reason: String::new(),
+        commits: plan.commits.iter().map(|c| Commit { end: c.offset, size: c.size, time: c.time }).collect(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The bytes of a snapshot, straight from the database file while it stands still.
+
+use std::io;
+use std::sync::Arc;
+
+use replica_backends::Body;
+
+use super::Author;
+use super::stream;
+use crate::follow::SnapshotTicket;
+use crate::segment::{Encoder, Seal, SealKind, StateDigest, page_hash};
+use crate::types::{Offset, PageNo};
+use crate::wal::{Checksum, Salts};
+
+/// The object of `ticket`. It is published only if the copy comes to the digest that the follower has kept.
+pub fn body(ticket: &Arc<SnapshotTicket>, author: &Author) -> Body {
+    let (ticket, author) = (Arc::clone(ticket), author.clone());
+    Body::stream(move || {
+        let (ticket, author) = (Arc::clone(&ticket), author.clone());
+        stream::produce(move |out| {
+            let mut encoder = Encoder::new(out, ticket.size.bytes(ticket.page_size));
+            let mut digest = 0;
+            ticket.copy(|first, bytes| {
+                digest ^= digest_of_run(&ticket, first, bytes);
+                encoder.write(bytes)
+            })?;
+            if StateDigest(digest) != ticket.digest {
+                return Err(io::Error::other("the copy of the database is not the state that was followed"));
+            }
+            Ok(encoder.finish(seal(&ticket, &author))?.0)
+        })
+    })
+}
+
+fn digest_of_run(ticket: &SnapshotTicket, first: PageNo, bytes: &[u8]) -> u64 {
+    let pages = (first.get()..).zip(bytes.chunks_exact(ticket.page_size.bytes()));
+    pages
+        .filter_map(|(page, content)| PageNo::new(page).map(|page| (page, content)))
+        .filter(|(page, _)| *page != ticket.page_size.lock_page())
+        .fold(0, |digest, (page, content)| digest ^ page_hash(page, content).0)
+}
+
+fn seal(ticket: &SnapshotTicket, author: &Author) -> Seal {
+    let here = (ticket.index, Offset(0));
+    Seal {
+        kind: SealKind::Snapshot,
+        generation: ticket.generation,
+        from: here,
+        to: here,
+        page_size: ticket.page_size,
+        size_before: ticket.size,
+        size_after: ticket.size,
+        digest_before: ticket.digest,
+        digest_after: ticket.digest,
+        raw_bytes: 0,
+        sha256: [0; 32],
+        order: ticket.order,
+        salts: Salts::default(),
+        checksum_before: Checksum::default(),
+        checksum_after: Checksum::default(),
+        source: ticket.source,
+        writer: author.writer,
+        time: ticket.time,
+        parent: None,
+        software: author.software.clone(),
+        reason: ticket.reason.clone(),
+        commits: Vec::new(),
+    }
+}

@@ -1,0 +1,156 @@
+//! A connection that holds locks and reads files, and never writes to the database.
+
+use std::ffi::c_int;
+use std::path::Path;
+use std::ptr;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{OpenFlags, ffi};
+
+use super::Error;
+
+/// How long one try for a lock sleeps. SQLite's own busy handler sleeps up to 100 ms and starves beside busy writers.
+const BUSY_SLEEP: Duration = Duration::from_micros(50);
+/// After so many tries the lock is given up: some 20 ms.
+const BUSY_TRIES: i32 = 300;
+
+/// What a PASSIVE checkpoint has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Another connection is checkpointing; nothing was done.
+    Busy,
+    /// `copied` of the WAL's `frames` frames are in the database file now.
+    Done {
+        /// Frames in the WAL.
+        frames: u32,
+        /// Frames that are in the database file.
+        copied: u32,
+    },
+}
+
+impl Checkpoint {
+    /// Whether every one of exactly `frames` frames is in the database file.
+    #[must_use]
+    pub fn is_complete(self, frames: u32) -> bool {
+        self == Self::Done { frames, copied: frames }
+    }
+}
+
+/// One connection to a user's database.
+///
+/// It never checkpoints by itself, neither after a commit (there is none) nor on close: a checkpoint on close could
+/// copy an old WAL into a file that has been replaced underneath.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) inner: rusqlite::Connection,
+}
+
+impl Connection {
+    /// Opens an existing database. Takes no lock yet, and does not read the schema.
+    ///
+    /// # Errors
+    /// If the file does not exist or may not be opened.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut inner = rusqlite::Connection::open_with_flags(path, flags)?;
+        inner.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        inner.busy_handler(Some(wait_a_little))?;
+        let connection = Self { inner };
+        connection.disable_autocheckpoint()?;
+        Ok(connection)
+    }
+
+    fn disable_autocheckpoint(&self) -> Result<(), Error> {
+        // SAFETY: the handle is open, and used by this thread alone: `Connection` is not `Sync`.
+        let code = unsafe { ffi::sqlite3_wal_autocheckpoint(self.inner.handle(), 0) };
+        self.check(code)
+    }
+
+    /// Starts a read transaction at the newest commit and takes a read lock on the WAL.
+    ///
+    /// `schema_version` is read because it needs the header only: the user's schema, whatever is in it, is not parsed.
+    ///
+    /// # Errors
+    /// If the file is no database, or cannot be locked.
+    pub fn begin_read(&mut self) -> Result<(), Error> {
+        self.inner.execute_batch("BEGIN")?;
+        let read = self.inner.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
+        if let Err(error) = read {
+            self.end();
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Takes the write lock, trying for a short, bounded time. Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if writers did not let go of it in time.
+    pub fn begin_write(&mut self) -> Result<(), Error> {
+        Ok(self.inner.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    /// Ends the transaction, if there is one, and lets go of its locks.
+    pub fn end(&mut self) {
+        if !self.inner.is_autocommit() {
+            // A rollback of a transaction that wrote nothing only releases locks; it has no way to fail.
+            let _ = self.inner.execute_batch("ROLLBACK");
+        }
+    }
+
+    /// Copies as much of the WAL into the database file as readers allow, waiting for nobody.
+    ///
+    /// # Errors
+    /// If SQLite fails to read or write; somebody else's checkpoint is not an error.
+    pub fn checkpoint_passive(&mut self) -> Result<Checkpoint, Error> {
+        let (mut frames, mut copied): (c_int, c_int) = (-1, -1);
+        // SAFETY: the handle is open and used by this thread alone; both pointers are to live integers; a null name
+        // means all attached databases, of which there is one.
+        let code = unsafe {
+            ffi::sqlite3_wal_checkpoint_v2(
+                self.inner.handle(),
+                ptr::null(),
+                ffi::SQLITE_CHECKPOINT_PASSIVE,
+                &raw mut frames,
+                &raw mut copied,
+            )
+        };
+        if code == ffi::SQLITE_BUSY {
+            return Ok(Checkpoint::Busy);
+        }
+        self.check(code)?;
+        match (u32::try_from(frames), u32::try_from(copied)) {
+            (Ok(frames), Ok(copied)) => Ok(Checkpoint::Done { frames, copied }),
+            _ => Ok(Checkpoint::Busy),
+        }
+    }
+
+    /// Switches the database to WAL mode: the one change that this program can make to a database, and only if the
+    /// configuration allows it.
+    ///
+    /// # Errors
+    /// If the database is in use, or cannot have a WAL (its folder is read-only, or its file system shares no memory).
+    pub fn convert_to_wal(&mut self) -> Result<(), Error> {
+        let mode = self.inner.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
+        if mode == "wal" {
+            return Ok(());
+        }
+        Err(Error::Sqlite(format!("the journal mode stays {mode:?}")))
+    }
+
+    pub(super) fn check(&self, code: c_int) -> Result<(), Error> {
+        if code == ffi::SQLITE_OK {
+            return Ok(());
+        }
+        Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into())
+    }
+}
+
+fn wait_a_little(tries: i32) -> bool {
+    if tries >= BUSY_TRIES {
+        return false;
+    }
+    std::thread::sleep(BUSY_SLEEP);
+    true
+}
