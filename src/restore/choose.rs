@@ -5,7 +5,7 @@ use futures::future::join_all;
 use super::error::RestoreError;
 use super::source::{NamedBackend, Source};
 use super::{Progress, RestoreRequest};
-use crate::history::{Bounds, History, PlanStop, RestorePlan, all_bounds, plan};
+use crate::history::{Bounds, PlanStop, RestorePlan, plan};
 use crate::types::Generation;
 
 /// A replica and what to restore from it.
@@ -38,13 +38,8 @@ pub async fn choose(
     let (mut sources, mut candidates, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
     for (replica, survey) in replicas.iter().zip(surveys) {
         match survey {
-            Ok((source, generations)) => {
-                candidates.extend(generations.into_iter().map(|(generation, has_snapshot, bounds)| Candidate {
-                    source: sources.len(),
-                    generation,
-                    has_snapshot,
-                    bounds,
-                }));
+            Ok((source, found)) => {
+                candidates.extend(found.into_iter().map(|c: Candidate| Candidate { source: sources.len(), ..c }));
                 sources.push(source);
             }
             Err(source) => unreadable.push(RestoreError::Unreadable { name: replica.name.clone(), source }),
@@ -67,23 +62,20 @@ pub async fn choose(
     plan_from(source, best.generation, request).await
 }
 
-type Survey = (Source, Vec<(Generation, bool, Bounds)>);
-
-/// Everything that can be said of a replica with one listing and two small reads a generation.
-async fn survey(replica: &NamedBackend, only: Option<Generation>) -> replica_backends::Result<Survey> {
+/// Lists a replica, and reads two seals a generation.
+async fn survey(
+    replica: &NamedBackend,
+    only: Option<Generation>,
+) -> replica_backends::Result<(Source, Vec<Candidate>)> {
     let mut source = Source::open(replica).await?;
-    loop {
-        let wanted = source.catalog.histories().filter(|h| only.is_none_or(|generation| h.generation == generation));
-        let needs = match all_bounds(wanted, &source.seals) {
-            Ok(known) => {
-                let describe = |(h, bounds): (&History, Bounds)| (h.generation, !h.snapshots.is_empty(), bounds);
-                let known = known.into_iter().map(describe).collect();
-                return Ok((source, known));
-            }
-            Err(needs) => needs,
-        };
-        source.learn(&needs).await?;
-    }
+    let known = source.bounds(only).await?;
+    let candidate = |(generation, bounds): (Generation, Bounds)| {
+        let history = source.catalog.history(generation);
+        let has_snapshot = history.is_some_and(|h| !h.snapshots.is_empty());
+        Candidate { source: 0, generation, has_snapshot, bounds }
+    };
+    let candidates = known.into_iter().map(candidate).collect();
+    Ok((source, candidates))
 }
 
 fn nothing(sources: &[Source], unreadable: Vec<RestoreError>, wanted: Option<Generation>) -> RestoreError {

@@ -7,8 +7,9 @@ use futures::{StreamExt, TryStreamExt};
 use replica_backends::{Backend, ByteRange};
 
 use crate::history::keys::GENERATIONS;
-use crate::history::{Catalog, NeedsSeals, ObjectName, Sealing, Seals};
+use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
 use crate::segment::{SEAL_TAIL_BYTES, Seal, Tail};
+use crate::types::Generation;
 
 /// How many seals are read at the same time.
 const SEALS_AT_ONCE: usize = 16;
@@ -44,6 +45,22 @@ impl Source {
         let listing: Vec<_> = replica.backend.list(GENERATIONS, None).await?.try_collect().await?;
         let catalog = Catalog::from_listing(listing);
         Ok(Self { name: replica.name.clone(), backend: Arc::clone(&replica.backend), catalog, seals: Seals::default() })
+    }
+
+    /// From when to when each generation reaches, or the one in `only`: what the seals of its first and last object
+    /// say, else the store's times.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn bounds(&mut self, only: Option<Generation>) -> replica_backends::Result<Vec<(Generation, Bounds)>> {
+        loop {
+            let wanted = self.catalog.histories().filter(|h| only.is_none_or(|generation| h.generation == generation));
+            let needs = match all_bounds(wanted, &self.seals) {
+                Ok(known) => return Ok(known.into_iter().map(|(h, bounds)| (h.generation, bounds)).collect()),
+                Err(needs) => needs,
+            };
+            self.learn(&needs).await?;
+        }
     }
 
     /// Reads the seals that `needs` names.
