@@ -4,6 +4,7 @@ pub mod config;
 pub mod daemon;
 pub mod follow;
 pub mod history;
+pub mod restore;
 pub mod segment;
 pub mod ship;
 pub mod sqlite;

@@ -1,2 +1,5 @@
 //! Lightship.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lightship::cli::run(std::env::args_os())
+}

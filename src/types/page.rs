@@ -10,6 +10,9 @@ const LOCK_BYTE: u64 = 0x4000_0000;
 pub struct PageSize(u32);
 
 impl PageSize {
+    /// 512 bytes.
+    pub const SMALLEST: Self = Self(512);
+
     /// Accepts only sizes that SQLite knows.
     #[must_use]
     pub fn new(bytes: u32) -> Option<Self> {

@@ -1,0 +1,49 @@
+//! Why a command failed, in the words the user reads.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::restore::RestoreError;
+
+/// Why a command failed. Litestream's words where it has some.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The restore failed.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// `-replica` names none.
+    #[error("replica {name:?} not found for database {:?}", database.display().to_string())]
+    ReplicaNotFound {
+        /// As asked for.
+        name: String,
+        /// The database.
+        database: PathBuf,
+    },
+    /// The database is configured without replicas.
+    #[error("database {} has no replicas in the configuration", .0.display())]
+    NoReplicas(PathBuf),
+    /// The store cannot be used by this version.
+    #[error("replica {0}: this version has no driver for {1}")]
+    NoDriver(String, String),
+    /// Some replicas could not be read; each has been reported.
+    #[error("{unread} of {all} replicas could not be listed")]
+    Unlisted {
+        /// How many.
+        unread: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// The user wants to stop.
+    #[error("interrupted; nothing has been restored")]
+    Interrupted,
+    /// No threads, or no descriptors.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// The command is missing from this build.
+    #[error("this build does not have that command")]
+    NotBuilt,
+}

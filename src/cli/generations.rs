@@ -1,0 +1,59 @@
+//! `generations`: the histories that a replica holds, and from when to when they reach.
+//!
+//! JSON: `replica`, `generation`, `lag_ms` (integer, may be negative), `start`, `end` (RFC 3339 with milliseconds),
+//! `sealed` (whether Lightship wrote it), `restorable` (whether it has a snapshot), `snapshots`, `segments` (numbers of
+//! objects), `stored_bytes`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::args::Generations;
+use super::console::Console;
+use super::error::CliError;
+use super::{block_on, duration, listing, replicas};
+use crate::types::{Clock, SystemClock, Timestamp};
+
+/// Prints the generations of every replica.
+pub fn run(command: &Generations, console: &Console) -> Result<(), CliError> {
+    let replicas = replicas::open(&command.source, command.replica.as_deref(), console)?;
+    let changed = replicas.database.as_deref().and_then(last_change).unwrap_or_else(|| SystemClock.now());
+    let (listed, outcome) = block_on(listing::of_each(&replicas, console, async |s| s.bounds(None).await))?;
+    let mut rows = Vec::new();
+    for (source, generations) in &listed {
+        for (generation, bounds) in generations {
+            let Some(history) = source.catalog.history(*generation) else { continue };
+            let cells = [
+                source.name.clone(),
+                generation.to_string(),
+                duration::lag(changed, Some(bounds.end)),
+                bounds.begin.to_seconds_text(),
+                bounds.end.to_seconds_text(),
+            ];
+            let object = json!({
+                "replica": source.name,
+                "generation": generation.to_string(),
+                "lag_ms": i128::from(changed.0) - i128::from(bounds.end.0),
+                "start": bounds.begin.to_string(),
+                "end": bounds.end.to_string(),
+                "sealed": history.last().is_some_and(|last| source.seals.known(&last.name).is_some()),
+                "restorable": !history.snapshots.is_empty(),
+                "snapshots": history.snapshots.len(),
+                "segments": history.segments.len(),
+                "stored_bytes": history.entries().map(|e| e.stored_bytes).sum::<u64>(),
+            });
+            rows.push((cells, object));
+        }
+    }
+    listing::print(["name", "generation", "lag", "start", "end"], rows, command.json, console);
+    outcome
+}
+
+/// When the database or its WAL was last written; `None` if it is gone, which is when this command is needed most.
+fn last_change(database: &Path) -> Option<Timestamp> {
+    let mut wal = database.as_os_str().to_owned();
+    wal.push("-wal");
+    let modified = |path: &Path| path.metadata().and_then(|m| m.modified()).ok().map(Timestamp::from);
+    let main = modified(database)?;
+    Some(modified(Path::new(&wal)).map_or(main, |wal| main.max(wal)))
+}

@@ -1,0 +1,50 @@
+//! What the listing commands have in common: every replica is read, and one that cannot be is an error at the end.
+
+use serde_json::Value;
+
+use super::console::Console;
+use super::error::CliError;
+use super::replicas::Replicas;
+use super::table::Table;
+use crate::restore::Source;
+
+/// Reads every replica with `read`, and returns those that could be read with their results.
+pub async fn of_each<T>(
+    replicas: &Replicas,
+    console: &Console,
+    read: impl AsyncFn(&mut Source) -> replica_backends::Result<T>,
+) -> (Vec<(Source, T)>, Result<(), CliError>) {
+    let mut listed = Vec::new();
+    for replica in &replicas.backends {
+        let opened = async {
+            let mut source = Source::open(replica).await?;
+            let value = read(&mut source).await?;
+            Ok::<_, replica_backends::Error>((source, value))
+        };
+        match opened.await {
+            Ok(pair) => listed.push(pair),
+            Err(error) => console.say(&format!("cannot list replica {}: {error}", replica.name)),
+        }
+    }
+    let (all, unread) = (replicas.backends.len(), replicas.backends.len() - listed.len());
+    let outcome = if unread == 0 { Ok(()) } else { Err(CliError::Unlisted { unread, all }) };
+    (listed, outcome)
+}
+
+/// Prints the rows: as a table, or as a JSON array of objects.
+pub fn print<const COLUMNS: usize>(
+    heading: [&str; COLUMNS],
+    rows: Vec<([String; COLUMNS], Value)>,
+    json: bool,
+    console: &Console,
+) {
+    if json {
+        console.json(&Value::Array(rows.into_iter().map(|(_, object)| object).collect()));
+        return;
+    }
+    let mut table = Table::new(heading);
+    for (cells, _) in rows {
+        table.push(cells);
+    }
+    console.table(&table.render());
+}

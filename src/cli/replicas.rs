@@ -1,0 +1,61 @@
+//! Which replicas a command is about.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{ConfigSource, Source};
+use super::console::Console;
+use super::error::CliError;
+use crate::config::{self, Config, Environment, ReplicaConfig};
+use crate::daemon::open_backend;
+use crate::restore::NamedBackend;
+
+/// The replicas of one database.
+#[derive(Debug)]
+pub struct Replicas {
+    /// The database; `None` for a replica known by its URL only.
+    pub database: Option<PathBuf>,
+    /// In the order of the configuration.
+    pub backends: Vec<NamedBackend>,
+}
+
+/// The configuration that the flags name. What its author should hear is said.
+pub fn load_config(source: &ConfigSource, console: &Console) -> Result<(Config, Environment), CliError> {
+    let environment = Environment::of_this_process().map_err(CliError::Runtime)?;
+    let path = config::locate(source.path.as_deref(), &environment);
+    let config = config::load(&path, &environment, source.expand_env)?;
+    for warning in &config.warnings {
+        console.warn(warning);
+    }
+    Ok((config, environment))
+}
+
+/// Opens the replicas that `source` names, or the one called `only`.
+pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Replicas, CliError> {
+    match source {
+        Source::Url(url) => {
+            let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
+            Ok(Replicas { database: None, backends: vec![backend(&replica, Path::new(""))?] })
+        }
+        Source::Database { path, config } => {
+            let (config, environment) = load_config(config, console)?;
+            let database = config.database(path, &environment)?;
+            let wanted: Vec<_> = database.replicas.iter().filter(|r| only.is_none_or(|name| r.name == name)).collect();
+            if wanted.is_empty() {
+                let database = database.path.clone();
+                return Err(match only {
+                    Some(name) => CliError::ReplicaNotFound { name: name.to_owned(), database },
+                    None => CliError::NoReplicas(database),
+                });
+            }
+            let backends = wanted.into_iter().map(|r| backend(r, &database.path)).collect::<Result<_, _>>()?;
+            Ok(Replicas { database: Some(database.path.clone()), backends })
+        }
+    }
+}
+
+fn backend(replica: &ReplicaConfig, database: &Path) -> Result<NamedBackend, CliError> {
+    replica.ensure_supported(database)?;
+    let backend = open_backend(&replica.target, database)
+        .ok_or_else(|| CliError::NoDriver(replica.name.clone(), replica.target.to_string()))?;
+    Ok(NamedBackend { name: replica.name.clone(), backend })
+}

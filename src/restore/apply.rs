@@ -1,0 +1,96 @@
+//! Objects in, database out: one thread decodes and verifies, a second one hashes and writes, a third one makes the
+//! disk keep up.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread;
+
+use tokio::sync::mpsc;
+
+use super::error::ApplyError;
+use super::fetch::Arrival;
+use super::image::{ImagePort, write_image};
+use super::replay::{Replay, Replayed};
+use super::snapshot::apply_snapshot;
+use crate::history::RestorePlan;
+use crate::segment::PageHashes;
+
+/// Batches on their way to the writing thread.
+const BATCHES_AHEAD: usize = 8;
+
+/// What to put together, and where.
+#[derive(Debug)]
+pub struct Job {
+    /// Which objects, and where to stop.
+    pub plan: RestorePlan,
+    /// An empty file.
+    pub file: File,
+    /// A file that may be created for a while.
+    pub spill: PathBuf,
+    /// No state of the database may need more.
+    pub size_max_bytes: u64,
+}
+
+/// A database that has been put together and compared with the seals, but not published.
+#[derive(Debug)]
+pub struct Applied {
+    /// Hash of every page.
+    pub hashes: PageHashes,
+    /// What was reached.
+    pub replayed: Replayed,
+}
+
+/// Carries out `job`. Blocks; must not run on an async thread.
+///
+/// # Errors
+/// Which object is at fault, or why the file cannot be written.
+pub fn apply(job: &Job, arrivals: mpsc::Receiver<Arrival>) -> Result<Applied, ApplyError> {
+    let (ops, ops_in) = sync_channel(BATCHES_AHEAD);
+    let (spare_in, spare) = channel();
+    let (flush, flush_in) = sync_channel(1);
+    thread::scope(|scope| {
+        let writer = scope.spawn(move || write_and_close(&job.file, &ops_in, &spare_in, flush));
+        let flusher = scope.spawn(move || flush_when_told(&job.file, &flush_in));
+        let replayed = decode(job, arrivals, ImagePort { ops, spare });
+        let written = writer.join().unwrap_or(Err(ApplyError::WriterStopped));
+        let flushed = flusher.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread panicked")));
+        // The writer is behind the decoder, so its error is about an earlier byte.
+        let hashes = written?;
+        let replayed = replayed?;
+        // A failed flush is final: the kernel may have dropped the pages, and reports it only once.
+        flushed?;
+        job.file.sync_all()?;
+        Ok(Applied { hashes, replayed })
+    })
+}
+
+fn write_and_close(
+    file: &File,
+    ops: &Receiver<super::image::Op>,
+    spare: &std::sync::mpsc::Sender<super::image::Batch>,
+    flush: SyncSender<()>,
+) -> Result<PageHashes, ApplyError> {
+    let written = write_image(file, ops, spare, &flush);
+    drop(flush);
+    written
+}
+
+fn flush_when_told(file: &File, told: &Receiver<()>) -> io::Result<()> {
+    for () in told {
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+fn decode(job: &Job, mut arrivals: mpsc::Receiver<Arrival>, port: ImagePort) -> Result<Replayed, ApplyError> {
+    let sealed = job.plan.is_sealed();
+    let snapshot = arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?;
+    let (image, size) = apply_snapshot(snapshot, sealed, port)?;
+    let mut replay = Replay::new(&job.plan, image, size, job.size_max_bytes, &job.spill);
+    for _ in &job.plan.segments {
+        replay.segment(arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?)?;
+    }
+    replay.finish()
+}

@@ -1,0 +1,146 @@
+//! Objects on their way in: small ones are fetched ahead of time, several at once; big ones are streamed.
+//!
+//! Memory: whole objects wait in at most [`AHEAD_BYTES`], a streamed one in a few chunks of the store's choosing.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use futures::{StreamExt, stream};
+use replica_backends::{Backend, ByteRange};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::Progress;
+use super::source::{collect, read_seal, sealing};
+use crate::history::{PlannedObject, Sealing, plan_key};
+
+/// Objects of up to this size are fetched whole, ahead of time.
+const WHOLE_BYTES_MAX: u64 = 1 << 20;
+/// All objects that wait to be applied, together.
+const AHEAD_BYTES: u64 = 16 << 20;
+/// Unit in which waiting bytes are counted.
+const PERMIT_BYTES: u64 = 1 << 10;
+/// Chunks of a streamed object that wait to be decoded.
+const CHUNKS_AHEAD: usize = 4;
+
+/// An object, ready to be decoded.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Which one.
+    pub object: PlannedObject,
+    /// What its end says.
+    pub sealing: Sealing,
+    /// Its bytes.
+    pub body: ArrivalBody,
+}
+
+/// The bytes of an object.
+#[derive(Debug)]
+pub enum ArrivalBody {
+    /// All of them.
+    Whole {
+        /// The object.
+        bytes: Bytes,
+        /// Its share of the memory for waiting objects.
+        _share: OwnedSemaphorePermit,
+    },
+    /// One chunk after the other.
+    Streamed(mpsc::Receiver<replica_backends::Result<Bytes>>),
+}
+
+/// Hands `objects` to `out` in their order. Ends early if nobody listens any more.
+///
+/// # Errors
+/// Those of the store.
+pub async fn fetch(
+    backend: Arc<dyn Backend>,
+    objects: Vec<PlannedObject>,
+    parallelism: usize,
+    progress: &dyn Progress,
+    out: mpsc::Sender<Arrival>,
+) -> replica_backends::Result<()> {
+    let ahead = Arc::new(Semaphore::new((AHEAD_BYTES / PERMIT_BYTES) as usize));
+    let fetches = objects.into_iter().map(|object| fetch_one(Arc::clone(&backend), object, Arc::clone(&ahead)));
+    let mut fetches = stream::iter(fetches).buffered(parallelism.max(1));
+    while let Some(fetched) = fetches.next().await {
+        let (object, sealing, whole) = fetched?;
+        if let Some((bytes, permit)) = whole {
+            progress.advance(bytes.len() as u64);
+            if out.send(Arrival { object, sealing, body: ArrivalBody::Whole { bytes, _share: permit } }).await.is_err()
+            {
+                return Ok(());
+            }
+            continue;
+        }
+        let mut chunks = backend.get(&plan_key(&object.name), ByteRange::All).await?;
+        let (chunks_out, body) = mpsc::channel(CHUNKS_AHEAD);
+        if out.send(Arrival { object, sealing, body: ArrivalBody::Streamed(body) }).await.is_err() {
+            return Ok(());
+        }
+        while let Some(chunk) = chunks.next().await {
+            progress.advance(chunk.as_ref().map_or(0, Bytes::len) as u64);
+            if chunks_out.send(chunk).await.is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+type Fetched = (PlannedObject, Sealing, Option<(Bytes, OwnedSemaphorePermit)>);
+
+async fn fetch_one(
+    backend: Arc<dyn Backend>,
+    object: PlannedObject,
+    ahead: Arc<Semaphore>,
+) -> replica_backends::Result<Fetched> {
+    if object.stored_bytes > WHOLE_BYTES_MAX {
+        let sealing = match &object.seal {
+            Some(seal) => Sealing::Sealed(seal.clone()),
+            None => read_seal(backend.as_ref(), &object.name, object.stored_bytes).await?,
+        };
+        return Ok((object, sealing, None));
+    }
+    let permits = (object.stored_bytes / PERMIT_BYTES + 1) as u32;
+    // The semaphore is fair and the objects ask in their order, so the one that is applied next is never starved.
+    let permit = ahead.acquire_many_owned(permits).await.map_err(|closed| {
+        let kind = replica_backends::ErrorKind::Unavailable;
+        replica_backends::Error::new(kind, replica_backends::Operation::Get, "", backend.location(), closed)
+    })?;
+    let bytes = collect(backend.get(&plan_key(&object.name), ByteRange::All).await?).await?;
+    let sealing = sealing(&bytes, bytes.len() as u64).unwrap_or(Sealing::Unsealed);
+    Ok((object, sealing, Some((bytes, permit))))
+}
+
+/// The bytes of an arrival for a blocking reader.
+#[derive(Debug)]
+pub struct ArrivalReader {
+    body: ArrivalBody,
+    chunk: Bytes,
+}
+
+impl ArrivalReader {
+    /// Reads `body`; must not be used on an async thread.
+    pub fn new(body: ArrivalBody) -> Self {
+        let chunk = match &body {
+            ArrivalBody::Whole { bytes, .. } => bytes.clone(),
+            ArrivalBody::Streamed(_) => Bytes::new(),
+        };
+        Self { body, chunk }
+    }
+}
+
+impl Read for ArrivalReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            let ArrivalBody::Streamed(chunks) = &mut self.body else { return Ok(0) };
+            match chunks.blocking_recv() {
+                Some(chunk) => self.chunk = chunk.map_err(io::Error::other)?,
+                None => return Ok(0),
+            }
+        }
+        let n = out.len().min(self.chunk.len());
+        self.chunk.split_to(n).copy_to_slice(&mut out[..n]);
+        Ok(n)
+    }
+}

@@ -1,0 +1,178 @@
+//! The way back: list, plan, fetch, decode and check, apply, verify, publish.
+//!
+//! Nothing appears under the target's name before every object has been verified and the file is on disk.
+
+mod apply;
+mod choose;
+mod error;
+mod fetch;
+mod image;
+mod pending;
+mod publish;
+mod replay;
+mod report;
+mod sidecars;
+mod snapshot;
+mod source;
+mod wal_stream;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+pub use choose::Choice;
+pub use error::{ApplyError, ObjectFault, RestoreError};
+pub use image::Edge;
+pub use replay::Uncommitted;
+pub use report::{Proof, RestoreReport};
+pub use source::{NamedBackend, Source};
+
+use crate::history::{PlannedEnd, RestorePlan, Target};
+use crate::types::{Clock, Generation, SystemClock};
+use apply::{Applied, Job};
+use publish::Staged;
+
+/// Arrivals that wait to be decoded, beside those being fetched.
+const ARRIVALS_AHEAD: usize = 4;
+/// How often a restore begins anew because objects it had planned were merged or removed meanwhile.
+const PLANS_MAX: usize = 3;
+
+/// What to restore, and where to.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// Which state.
+    pub target: Target,
+    /// Only from this generation.
+    pub generation: Option<Generation>,
+    /// The file to create; it must not exist.
+    pub output: PathBuf,
+    /// How many objects are fetched at the same time; at least one is.
+    pub parallelism: usize,
+}
+
+/// Who wants to know how a restore gets on.
+pub trait Progress: Send + Sync {
+    /// So many bytes will be fetched.
+    fn begin(&self, stored_bytes: u64) {
+        let _ = stored_bytes;
+    }
+
+    /// So many more bytes have been fetched.
+    fn advance(&self, stored_bytes: u64) {
+        let _ = stored_bytes;
+    }
+
+    /// Something that the user should know, though the restore goes on.
+    fn warn(&self, message: &str) {
+        let _ = message;
+    }
+}
+
+/// Nobody wants to know.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {}
+
+/// Restores the wanted state from the replica that serves it best.
+///
+/// # Errors
+/// Why not; nothing has been published then, and nothing is left behind.
+pub async fn restore(
+    replicas: &[NamedBackend],
+    request: &RestoreRequest,
+    progress: &dyn Progress,
+) -> Result<RestoreReport, RestoreError> {
+    publish::refuse_existing(&request.output)?;
+    sidecars::check_unused(&request.output)?;
+    for attempt in 1.. {
+        let choice = choose::choose(replicas, request, progress).await?;
+        let staged = Staged::create(&request.output)?;
+        let applied = match fill(&staged, &choice, request, progress).await {
+            Err(error) if is_outdated(&error) && attempt < PLANS_MAX => continue,
+            other => other?,
+        };
+        publish(staged, &request.output, progress)?;
+        return Ok(RestoreReport::new(choice.source.name, request.target, &choice.plan, applied));
+    }
+    Err(RestoreError::NoBackups)
+}
+
+/// What [`restore`] would do.
+///
+/// # Errors
+/// Why it would fail before it fetches anything.
+pub async fn plan(
+    replicas: &[NamedBackend],
+    request: &RestoreRequest,
+    progress: &dyn Progress,
+) -> Result<Choice, RestoreError> {
+    choose::choose(replicas, request, progress).await
+}
+
+/// Fetches, decodes, applies and verifies everything that the plan names.
+async fn fill(
+    staged: &Staged,
+    choice: &Choice,
+    request: &RestoreRequest,
+    progress: &dyn Progress,
+) -> Result<Applied, RestoreError> {
+    let Choice { source, plan } = choice;
+    let available = staged.available_bytes();
+    let needed = needed_bytes(plan);
+    let no_space = |needed| RestoreError::NoSpace { output: request.output.clone(), needed, available };
+    if needed > available {
+        return Err(no_space(needed));
+    }
+    let objects = plan.objects().cloned().collect();
+    let job = Job { plan: plan.clone(), file: staged.file()?, spill: staged.spill_path(), size_max_bytes: available };
+    progress.begin(plan.stored_bytes());
+    let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
+    let applying = tokio::task::spawn_blocking(move || apply::apply(&job, arrivals));
+    let fetching = fetch::fetch(Arc::clone(&source.backend), objects, request.parallelism, progress, out);
+    let (fetched, applied) = tokio::join!(fetching, applying);
+    let applied = applied.unwrap_or(Err(ApplyError::WriterStopped));
+    match (fetched, applied) {
+        (_, Err(ApplyError::Write(error))) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(no_space(needed.max(available + 1)))
+        }
+        (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
+            Err(RestoreError::Unreadable { name: source.name.clone(), source: error })
+        }
+        (_, Err(error)) => Err(RestoreError::Apply { name: source.name.clone(), source: error }),
+        (Ok(()), Ok(applied)) => Ok(applied),
+    }
+}
+
+/// Size of the largest state that the plan knows of, in bytes.
+fn needed_bytes(plan: &RestorePlan) -> u64 {
+    let Some(snapshot) = &plan.snapshot.seal else { return 0 };
+    let end = match plan.end {
+        PlannedEnd::Commit { size, .. } => size,
+        PlannedEnd::LastCommit { .. } => snapshot.size_after,
+    };
+    end.max(snapshot.size_after).bytes(snapshot.page_size)
+}
+
+/// Whether the objects planned are no longer those that are there, so that another plan may succeed.
+fn is_outdated(error: &RestoreError) -> bool {
+    match error {
+        RestoreError::Unreadable { source, .. } => source.kind() == replica_backends::ErrorKind::NotFound,
+        RestoreError::Apply { source: ApplyError::Object(_, fault), .. } => matches!(**fault, ObjectFault::Changed),
+        _ => false,
+    }
+}
+
+/// Moves orphans out of the way and gives the file its name.
+fn publish(staged: Staged, output: &Path, progress: &dyn Progress) -> Result<(), RestoreError> {
+    for (orphan, aside) in sidecars::move_aside(output, SystemClock.now())? {
+        progress.warn(&format!(
+            "{} belonged to an earlier database and was moved to {}",
+            orphan.display(),
+            aside.display()
+        ));
+    }
+    staged.publish()
+}

@@ -1,0 +1,128 @@
+//! A replica being read: its listing, and the seals that planning asks for.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt};
+use replica_backends::{Backend, ByteRange};
+
+use crate::history::keys::GENERATIONS;
+use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
+use crate::segment::{SEAL_TAIL_BYTES, Seal, Tail};
+use crate::types::Generation;
+
+/// How many seals are read at the same time.
+const SEALS_AT_ONCE: usize = 16;
+
+/// A replica and the name that the configuration gives it.
+#[derive(Debug, Clone)]
+pub struct NamedBackend {
+    /// As in `-replica NAME`.
+    pub name: String,
+    /// Where it is.
+    pub backend: Arc<dyn Backend>,
+}
+
+/// What has been learnt of one replica.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it is.
+    pub backend: Arc<dyn Backend>,
+    /// Its listing.
+    pub catalog: Catalog,
+    /// The seals read so far.
+    pub seals: Seals,
+}
+
+impl Source {
+    /// Lists the replica.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn open(replica: &NamedBackend) -> replica_backends::Result<Self> {
+        let listing: Vec<_> = replica.backend.list(GENERATIONS, None).await?.try_collect().await?;
+        let catalog = Catalog::from_listing(listing);
+        Ok(Self { name: replica.name.clone(), backend: Arc::clone(&replica.backend), catalog, seals: Seals::default() })
+    }
+
+    /// From when to when each generation reaches, or the one in `only`: what the seals of its first and last object
+    /// say, else the store's times.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn bounds(&mut self, only: Option<Generation>) -> replica_backends::Result<Vec<(Generation, Bounds)>> {
+        loop {
+            let wanted = self.catalog.histories().filter(|h| only.is_none_or(|generation| h.generation == generation));
+            let needs = match all_bounds(wanted, &self.seals) {
+                Ok(known) => return Ok(known.into_iter().map(|(h, bounds)| (h.generation, bounds)).collect()),
+                Err(needs) => needs,
+            };
+            self.learn(&needs).await?;
+        }
+    }
+
+    /// Reads the seals that `needs` names.
+    ///
+    /// # Errors
+    /// Those of the store; a damaged seal is knowledge, not an error.
+    pub async fn learn(&mut self, needs: &NeedsSeals) -> replica_backends::Result<()> {
+        let sizes: Vec<(ObjectName, u64)> = needs.0.iter().map(|name| (*name, self.stored_bytes(name))).collect();
+        let backend = Arc::clone(&self.backend);
+        let reads = sizes.into_iter().map(|(name, bytes)| {
+            let backend = Arc::clone(&backend);
+            async move { Ok((name, read_seal(backend.as_ref(), &name, bytes).await?)) }
+        });
+        let read: Vec<_> = futures::stream::iter(reads).buffer_unordered(SEALS_AT_ONCE).try_collect().await?;
+        for (name, sealing) in read {
+            self.seals.learn(name, sealing);
+        }
+        Ok(())
+    }
+
+    fn stored_bytes(&self, name: &ObjectName) -> u64 {
+        let history = self.catalog.history(name.generation());
+        history.and_then(|h| h.entries().find(|e| e.name == *name)).map_or(0, |e| e.stored_bytes)
+    }
+}
+
+/// What the end of an object of `stored_bytes` is: one request, or two for a seal with very many commits.
+pub(super) async fn read_seal(
+    backend: &dyn Backend,
+    name: &ObjectName,
+    stored_bytes: u64,
+) -> replica_backends::Result<Sealing> {
+    let mut suffix = SEAL_TAIL_BYTES;
+    loop {
+        let key = crate::history::plan_key(name);
+        let tail = collect(backend.get(&key, ByteRange::Suffix(suffix)).await?).await?;
+        match sealing(&tail, stored_bytes) {
+            Ok(sealing) => return Ok(sealing),
+            Err(more) if more > suffix => suffix = more,
+            Err(_) => return Ok(Sealing::Damaged(crate::segment::SealFault::Damaged("it is cut short"))),
+        }
+    }
+}
+
+/// What `tail`, the end of an object, is; or how many bytes of the object's end are needed to tell.
+pub(super) fn sealing(tail: &[u8], stored_bytes: u64) -> Result<Sealing, u64> {
+    match Seal::from_tail(tail, stored_bytes) {
+        Ok(Tail::Sealed(seal, _)) => Ok(Sealing::Sealed(seal)),
+        Ok(Tail::Unsealed) => Ok(Sealing::Unsealed),
+        Ok(Tail::NeedsBytes(bytes)) => Err(bytes),
+        Err(fault) => Ok(Sealing::Damaged(fault)),
+    }
+}
+
+/// A whole stream in memory; for small objects and tails only.
+pub(super) async fn collect(mut stream: replica_backends::ByteStream) -> replica_backends::Result<Bytes> {
+    let Some(first) = stream.next().await.transpose()? else { return Ok(Bytes::new()) };
+    let Some(second) = stream.next().await.transpose()? else { return Ok(first) };
+    let mut all = BytesMut::from(first.as_ref());
+    all.extend_from_slice(&second);
+    while let Some(chunk) = stream.next().await.transpose()? {
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all.freeze())
+}
