@@ -101,7 +101,7 @@ async fn replicate(config: &Config) -> Result<(), ReplicateError> {
     let complete = loop {
         let waits_for_child = child.is_some() && child_end.is_none();
         let received = tokio::select! {
-            complete = &mut databases, if !waits_for_child || *stop.borrow() || !config.databases.is_empty() => break complete,
+            complete = &mut databases => break complete,
             end = wait_for(&mut child), if waits_for_child => {
                 child_end = Some(end.map_err(ReplicateError::Exec)?);
                 tracing::info!("subprocess exited, lightship shutting down");

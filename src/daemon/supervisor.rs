@@ -16,7 +16,7 @@ use crate::types::SystemClock;
 /// Replicates everything that `config` names until `stop` turns true.
 ///
 /// Returns whether every replica has everything that was captured.
-pub async fn run(config: &Config, stop: watch::Receiver<bool>) -> bool {
+pub async fn run(config: &Config, mut stop: watch::Receiver<bool>) -> bool {
     let watcher = match Watcher::new() {
         Ok(watcher) => Some(Arc::new(watcher)),
         Err(error) => {
@@ -28,6 +28,10 @@ pub async fn run(config: &Config, stop: watch::Receiver<bool>) -> bool {
     for database in &config.databases {
         announce(database);
         databases.spawn(to_database(database).run(watcher.clone(), stop.clone()));
+    }
+    if databases.is_empty() {
+        // Nothing to do, but a command may run beside us. An error means that nobody can stop us any more.
+        let _ = stop.wait_for(|stop| *stop).await;
     }
     let mut complete = true;
     while let Some(ended) = databases.join_next().await {
