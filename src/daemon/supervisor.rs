@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::backend::open_backend;
@@ -12,6 +12,10 @@ use crate::follow::Limits;
 use crate::follow::watch::Watcher;
 use crate::ship::ReplicaStatus;
 use crate::types::SystemClock;
+
+/// Large uploads under way at the same time. Each keeps a thread busy making it, and another is needed to store it: this
+/// has to stay well below the number of threads that may block.
+const STREAMS_MAX: usize = 4;
 
 /// Replicates everything that `config` names until `stop` turns true.
 ///
@@ -24,10 +28,11 @@ pub async fn run(config: &Config, mut stop: watch::Receiver<bool>) -> bool {
             None
         }
     };
+    let streams = Arc::new(Semaphore::new(STREAMS_MAX));
     let mut databases = JoinSet::new();
     for database in &config.databases {
         announce(database);
-        databases.spawn(to_database(database).run(watcher.clone(), stop.clone()));
+        databases.spawn(to_database(database, &streams).run(watcher.clone(), stop.clone()));
     }
     if databases.is_empty() {
         // Nothing to do, but a command may run beside us. An error means that nobody can stop us any more.
@@ -52,7 +57,7 @@ fn announce(database: &DatabaseConfig) {
     }
 }
 
-fn to_database(config: &DatabaseConfig) -> Database {
+fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>) -> Database {
     Database {
         path: config.path.clone(),
         meta_path: config.meta_path.clone(),
@@ -64,6 +69,7 @@ fn to_database(config: &DatabaseConfig) -> Database {
             ..Limits::default()
         },
         replicas: config.replicas.iter().map(to_replica).collect(),
+        streams: Arc::clone(streams),
         clock: Arc::new(SystemClock),
     }
 }

@@ -168,7 +168,7 @@ impl Follower {
 
     pub(super) fn note_first_page(&mut self) -> Result<(), Lost> {
         let hash = self.read_first_page()?;
-        self.first_page.push(hash);
+        self.first_page.insert(hash);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use replica_backends::{Backend, Body, Error, ErrorKind};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::{conflict_error, read_seal};
@@ -63,6 +63,8 @@ pub struct Shipper {
     pub author: Author,
     /// The least time between the beginnings of two uploads.
     pub sync_interval: Duration,
+    /// How many large uploads of all databases may be under way.
+    pub streams: Arc<Semaphore>,
     /// Where progress is told.
     pub status: Arc<Mutex<ReplicaStatus>>,
 }
@@ -181,7 +183,10 @@ impl Shipper {
         let started = Instant::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
-        match self.put(&name, snapshot::body(ticket, &self.author)).await? {
+        let (for_encoder, author) = (Arc::clone(ticket), self.author.clone());
+        let body = tokio::task::spawn_blocking(move || snapshot::body(&for_encoder, &author)).await;
+        let body = body.map_err(Failure::other)?.map_err(Failure::other)?;
+        match self.put(&name, body).await? {
             Stored::New => {}
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
             Stored::Before(_) => return Err(self.conflict(&name)),
@@ -200,6 +205,7 @@ impl Shipper {
             database: self.database.clone(),
             backend: Arc::clone(&self.backend),
             author: self.author.clone(),
+            streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
             ..*self
         };
@@ -213,6 +219,8 @@ impl Shipper {
 
     async fn put(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
         let Some(key) = name.key() else { return Err(self.conflict(name)) };
+        // Never closed, so a permit is a matter of time.
+        let _permit = if body.as_bytes().is_none() { self.streams.acquire().await.ok() } else { None };
         match self.backend.put_new(&key, body).await {
             Ok(_) => Ok(Stored::New),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
