@@ -481,7 +481,7 @@ impl Inner {
                 }
             }
         }
-        while self.indexes.len() > 1 && self.indexes[0].closed && self.indexes[0].commits.is_empty() {
+        while self.indexes.front().is_some_and(|log| log.closed && log.commits.is_empty()) {
             self.indexes.pop_front();
         }
     }

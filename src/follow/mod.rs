@@ -225,6 +225,10 @@ impl Follower {
     pub fn tick(&mut self, now: Timestamp) -> Result<Tick, Lost> {
         let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
         self.release_lease();
+        if tick.commits == 0 {
+            // An idle database keeps no memory that it does not need.
+            self.buffer = Vec::new();
+        }
         if let Some(due) = self.handover_due() {
             let instant = Instant::now();
             if due <= instant {
