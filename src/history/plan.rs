@@ -208,7 +208,8 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
     let beyond_end = match (target, end) {
         (Target::Latest, _) => false,
         (Target::Index(wanted), _) => wanted > last.name.index(),
-        (Target::Time(time), PlannedEnd::Commit { time: reached, .. }) => later.is_empty() && reached < time,
+        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => later.is_empty() && end < time,
+        (Target::Time(_), PlannedEnd::Commit { .. }) => false,
         (Target::Time(time), PlannedEnd::LastCommit { modified }) => later.is_empty() && modified < time,
     };
     let plan = RestorePlan {
@@ -329,24 +330,32 @@ fn sealed_end(last: &Entry, seals: &Seals, target: Target) -> Result<PlannedEnd,
     })
 }
 
-/// If the restore goes to the very end of `last` but not to the wanted time, what comes next must continue it:
-/// otherwise the commits wanted may be in an object that is missing.
+/// If the restore goes to the very end of `last`, what comes next must continue it: otherwise the commits wanted may
+/// be in an object that is missing. Somebody who asks for the very time of the last commit before a hole gets it.
 fn check_next(last: &Entry, next: &Entry, seals: &Seals, wanted: Timestamp, end: PlannedEnd) -> Result<(), PlanStop> {
     let PlannedEnd::Commit { time, digest: Some(_), .. } = end else { return Ok(()) };
-    if time == wanted {
-        return Ok(());
+    let before = demand(seals, &last.name)?;
+    let after = match demand(seals, &next.name) {
+        Err(PlanStop::Fault(_)) if time == wanted => return Ok(()),
+        other => other?,
+    };
+    if continues(before, after) || (time == wanted && !adjoins(before, after)) {
+        Ok(())
+    } else {
+        Err(PlanError::Hole { before: last.name, next: next.name }.into())
     }
-    let (before, after) = (demand(seals, &last.name)?, demand(seals, &next.name)?);
-    if continues(before, after) { Ok(()) } else { Err(PlanError::Hole { before: last.name, next: next.name }.into()) }
 }
 
-/// Whether `after` begins exactly where `before` ends: the same byte, or the beginning of the next index with the
-/// same database.
+/// Whether `after` begins exactly where `before` ends, with the same database.
 fn continues(before: &Seal, after: &Seal) -> bool {
     let same_state = (before.digest_after, before.size_after) == (after.digest_before, after.size_before);
-    let same_index = before.to.0 == after.from.0;
-    let adjoins = if same_index { before.to.1 == after.from.1 } else { after.from.1 == Offset(0) };
-    same_state && adjoins && (same_index || before.to.0.next() == Some(after.from.0))
+    same_state && adjoins(before, after)
+}
+
+/// Whether `after` begins at the byte at which `before` ends, or at the beginning of the next index.
+fn adjoins(before: &Seal, after: &Seal) -> bool {
+    let next_index = before.to.0.next() == Some(after.from.0) && after.from.1 == Offset(0);
+    before.to == after.from || next_index
 }
 
 /// Every seal that is known belongs to its object, and neighbours adjoin.
@@ -355,8 +364,7 @@ fn check_seals(plan: &RestorePlan) -> Result<(), PlanError> {
     for object in std::iter::once(&plan.snapshot).chain(&plan.segments) {
         if let Some(seal) = &object.seal {
             if let Some((last, last_seal)) = before.and_then(|b| Some((b.name, b.seal.as_ref()?))) {
-                let adjoin = last_seal.to.0 != seal.from.0 || last_seal.to.1 == seal.from.1;
-                if !adjoin && last_seal.to.1 > seal.from.1 {
+                if last_seal.to.0 == seal.from.0 && last_seal.to.1 > seal.from.1 {
                     return Err(PlanError::Overlap { before: last, next: object.name });
                 }
                 if !continues(last_seal, seal) {
