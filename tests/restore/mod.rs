@@ -1,9 +1,11 @@
 //! Restoring: from replicas recorded here from a real SQLite, from damaged ones, and from Litestream's own.
 
 mod damage;
+mod plans;
 mod recording;
 mod sealed;
 mod store;
+mod target;
 mod unsealed;
 
 use std::path::Path;
