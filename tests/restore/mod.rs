@@ -1,6 +1,7 @@
 //! Restoring: from replicas recorded here from a real SQLite, from damaged ones, and from Litestream's own.
 
 mod damage;
+mod litestream;
 mod plans;
 mod recording;
 mod sealed;
