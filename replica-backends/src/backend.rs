@@ -27,7 +27,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Creates `key` if it does not exist yet and returns the stored size in bytes.
     ///
-    /// Fails with [`crate::ErrorKind::AlreadyExists`] if it does; nothing is changed then.
+    /// Fails with [`crate::ErrorKind::AlreadyExists`] if it does; nothing is changed then, and what is there is durable.
+    /// If the future is dropped, the object may or may not appear, but whole if it does.
     async fn put_new(&self, key: &str, body: Body) -> Result<u64>;
 
     /// Reads `key`, or a part of it. A range that reaches past the end is cut at the end.
@@ -40,7 +41,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// strictly after `after`, in ascending order. A folder that does not exist is empty.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<BoxStream<'static, Result<ObjectMeta>>>;
 
-    /// The names of the immediate sub-folders of the folder `prefix`, ascending, without slashes.
+    /// The names of the immediate sub-folders of the folder `prefix`, ascending, without slashes. Whether a folder
+    /// without objects counts depends on the store.
     async fn list_folders(&self, prefix: &str) -> Result<Vec<String>>;
 
     /// Deletes many keys; one result a key, in the same order. A key that does not exist counts as deleted.

@@ -121,8 +121,5 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.source.as_ref())
-    }
-}
+// The cause is part of the message, so that it is neither lost nor said twice.
+impl std::error::Error for Error {}

@@ -2,6 +2,29 @@
 //!
 //! A [`Backend`] speaks keys and bytes only: it knows nothing of generations, segments or seals. Drivers live in
 //! one module each ([`mod@file`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bytes::Bytes;
+//! use replica_backends::file::FileBackend;
+//! use replica_backends::layers::{Retry, RetryPolicy};
+//! use replica_backends::{Backend, ErrorKind};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let root = folder.path();
+//! let file = Arc::new(FileBackend::new(root));
+//! let store = Retry::new(file, RetryPolicy::default());
+//! store.put_new("wal/00000000", Bytes::from_static(b"frames").into()).await?;
+//!
+//! let again = store.put_new("wal/00000000", Bytes::from_static(b"others").into()).await;
+//! assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+//! assert_eq!(store.head("wal/00000000").await?.size, 6);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod backend;
 #[cfg(any(test, doc, feature = "conformance"))]

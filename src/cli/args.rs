@@ -3,166 +3,21 @@
 //! Texts of errors are Litestream's, with hints after them. Every error of the command line ends with code 1, as there.
 //! Asking for help succeeds; giving no command at all does not, though it is answered with help.
 
+mod command;
 mod flags;
 mod value;
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::argv::{self, ArgvError};
 use crate::config::replica_url;
 use crate::config::suggest::did_you_mean;
-use crate::types::{Generation, Index, Timestamp};
 
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// List the configured databases.
-    Databases(Databases),
-    /// List the generations of a database or replica.
-    Generations(Generations),
-    /// List the snapshots of a database or replica.
-    Snapshots(Snapshots),
-    /// List the WAL segments of a database or replica.
-    Wal(Wal),
-    /// Replicate until told to stop.
-    Replicate(Replicate),
-    /// Restore a database from a replica.
-    Restore(Restore),
-    /// Say which version this is.
-    Version,
-    /// Show the whole cycle on a database made for the purpose.
-    Demo,
-}
-
-/// Where the configuration comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigSource {
-    /// The file, if `-config` names one.
-    pub path: Option<PathBuf>,
-    /// Whether environment variables in it are replaced.
-    pub expand_env: bool,
-}
-
-/// What a command that reads replicas is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// One replica, known by its URL.
-    Url(String),
-    /// The replicas that the configuration has for a database.
-    Database {
-        /// The database, as written.
-        path: PathBuf,
-        /// The configuration.
-        config: ConfigSource,
-    },
-}
-
-/// `databases`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Databases {
-    /// The configuration.
-    pub config: ConfigSource,
-    /// Whether the answer is JSON.
-    pub json: bool,
-}
-
-/// `generations`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Generations {
-    /// Of what.
-    pub source: Source,
-    /// Only this replica.
-    pub replica: Option<String>,
-    /// Whether the answer is JSON.
-    pub json: bool,
-}
-
-/// `snapshots`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshots {
-    /// Of what.
-    pub source: Source,
-    /// Only this replica.
-    pub replica: Option<String>,
-    /// Whether the answer is JSON.
-    pub json: bool,
-}
-
-/// `wal`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wal {
-    /// Of what.
-    pub source: Source,
-    /// Only this replica.
-    pub replica: Option<String>,
-    /// Only this generation.
-    pub generation: Option<Generation>,
-    /// Whether the answer is JSON.
-    pub json: bool,
-}
-
-/// `replicate`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replicate {
-    /// What, and where to.
-    pub source: ReplicateSource,
-    /// A command to run beside the replication; beats that of the configuration.
-    pub exec: Option<String>,
-}
-
-/// What to replicate, and where to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReplicateSource {
-    /// As the configuration says.
-    Config(ConfigSource),
-    /// One database to these replicas.
-    Urls {
-        /// The database, as written.
-        database: PathBuf,
-        /// The replicas, at least one.
-        urls: Vec<String>,
-    },
-}
-
-/// `restore`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restore {
-    /// From what.
-    pub source: Source,
-    /// Only from this replica.
-    pub replica: Option<String>,
-    /// Only from this generation.
-    pub generation: Option<Generation>,
-    /// Up to which state.
-    pub until: Until,
-    /// Where to; `None`: where the database was. Always there with a URL.
-    pub output: Option<PathBuf>,
-    /// Whether a database that is there already is success.
-    pub if_db_not_exists: bool,
-    /// Whether it is success that there is nothing to restore from.
-    pub if_replica_exists: bool,
-    /// Downloads at a time; at least 1.
-    pub parallelism: usize,
-    /// Whether to show the plan and do nothing.
-    pub dry_run: bool,
-    /// Whether to show progress on a terminal.
-    pub progress: bool,
-}
-
-/// Up to which state to restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// The last there is.
-    Latest,
-    /// The end of this index.
-    Index(Index),
-    /// The last not newer than this.
-    Timestamp(Timestamp),
-}
-
-/// Downloads at a time unless `-parallelism` says otherwise.
-pub const PARALLELISM: usize = 8;
+pub use command::{
+    Command, ConfigSource, Databases, Generations, PARALLELISM, Replicate, ReplicateSource, Restore, Snapshots, Source,
+    Until, Wal,
+};
 
 /// An end before the beginning: help, or an error in the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]

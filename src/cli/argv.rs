@@ -70,7 +70,7 @@ pub fn take_apart(words: impl IntoIterator<Item = OsString>, flags: &[Flag]) -> 
                 let value = value.or_else(|| words.next()).ok_or(ArgvError::ValueMissing(name))?;
                 arguments.set_value(flag, value);
             }
-            Some(flag) => arguments.set_switch(flag, value)?,
+            Some(flag) => arguments.set_switch(flag, value.as_deref())?,
             None if name == "h" || name == "help" => arguments.help = true,
             None => return Err(ArgvError::UnknownFlag(name)),
         }
@@ -99,8 +99,8 @@ impl Arguments {
         self.values.push((flag.name.clone(), value));
     }
 
-    fn set_switch(&mut self, flag: &Flag, value: Option<OsString>) -> Result<(), ArgvError> {
-        let on = match &value {
+    fn set_switch(&mut self, flag: &Flag, value: Option<&OsStr>) -> Result<(), ArgvError> {
+        let on = match value {
             None => true,
             Some(value) => value.to_str().and_then(go_bool).ok_or_else(|| ArgvError::NotABoolean {
                 flag: flag.name.clone(),

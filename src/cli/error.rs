@@ -15,6 +15,9 @@ pub enum CliError {
     /// The restore failed.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// Replication could not start, or did not end well.
+    #[error(transparent)]
+    Replicate(#[from] super::replicate::ReplicateError),
     /// `-replica` names none.
     #[error("replica {name:?} not found for database {:?}", database.display().to_string())]
     ReplicaNotFound {

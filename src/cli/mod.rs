@@ -8,7 +8,9 @@ pub mod duration;
 mod error;
 mod generations;
 mod listing;
+mod logging;
 mod replicas;
+mod replicate;
 mod restore;
 mod snapshots;
 pub mod table;
@@ -54,7 +56,8 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
             version::run(program, console);
             Ok(())
         }
-        Command::Replicate(_) | Command::Demo => Err(CliError::NotBuilt),
+        Command::Replicate(command) => Ok(replicate::run(&command)?),
+        Command::Demo => Err(CliError::NotBuilt),
     }
 }
 

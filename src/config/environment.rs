@@ -4,10 +4,13 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+/// Looks an environment variable up.
+pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// Variables and folders, passed in so that nothing below reads them from the process.
 pub struct Environment {
     /// The value of an environment variable.
-    pub lookup: Box<dyn Fn(&str) -> Option<String>>,
+    pub lookup: Lookup,
     /// What `~` stands for.
     pub home: Option<PathBuf>,
     /// What relative paths are relative to.

@@ -20,7 +20,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The text is not YAML, or holds a key or a value that it must not hold.
-    #[error("{file}:{line}:{column}: {message}")]
+    #[error("{file}:{line}:{column}: {message}{}", unset_text(unset))]
     Syntax {
         /// The file, as it was named.
         file: String,
@@ -30,6 +30,8 @@ pub enum ConfigError {
         column: usize,
         /// What is wrong, with the place in the structure.
         message: String,
+        /// Variables in that line that are not set, one of which may be the cause.
+        unset: Vec<UnsetVariable>,
     },
     /// Every key and value is good, but together they make no sense.
     #[error("{}{message}{}", place_text(place), unset_text(unset))]

@@ -4,8 +4,8 @@
 //! variable is empty; `$1`, `$$`, `$?` and the other special names of a shell are empty; `${` without an end
 //! vanishes; there is no escape. Added to them: `${NAME:-default}` (unset or empty) and `${NAME-default}` (unset).
 
-/// Text whose variables have been replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Text whose variables have been replaced; secrets among them, so it has no `Debug`.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Expanded {
     /// The text to parse.
     pub text: String,

@@ -21,7 +21,7 @@ mod target;
 use std::io::ErrorKind;
 use std::path::Path;
 
-pub use environment::Environment;
+pub use environment::{Environment, Lookup};
 pub use error::ConfigError;
 pub use locate::{CONFIG_VARIABLE, locate};
 pub use resolved::{AgeConfig, Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig};
@@ -46,7 +46,7 @@ pub fn parse(file: &str, text: &str, environment: &Environment, expand: bool) ->
     } else {
         expand::Expanded { text: text.to_owned(), unset: Vec::new() }
     };
-    let raw = raw::parse(file, &expanded.text)?;
+    let raw = raw::parse(file, &expanded.text, &expanded.unset)?;
     resolve::resolve(raw, file, environment, &expanded.unset)
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 pub use unused::UnusedKey;
 pub use value::{Interval, List, Switch, WholeNumber};
 
+use super::expand::UnsetVariable;
 use super::{ConfigError, Secret};
 use mapping::keys;
 
@@ -85,7 +86,8 @@ keys! {
         kind: String = "type",
         name: String = "name",
         path: String = "path",
-        url: String = "url",
+        // May hold a password.
+        url: Secret = "url",
         retention: Interval = "retention",
         retention_check_interval: Interval = "retention-check-interval",
         sync_interval: Interval = "sync-interval",
@@ -126,23 +128,30 @@ const HOMES: [(&[&str], &str); 6] = [
     (RawAge::NAMES, RawAge::PLACE),
 ];
 
-/// Reads the text of a configuration whose name, for errors, is `file`. An empty text is an empty configuration.
-pub fn parse(file: &str, text: &str) -> Result<RawConfig, ConfigError> {
+/// Reads the text of a configuration. An empty text is an empty configuration.
+///
+/// For errors: `file` is its name, and `unset` are the variables that expanded to nothing.
+pub fn parse(file: &str, text: &str, unset: &[UnsetVariable]) -> Result<RawConfig, ConfigError> {
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let Some(first) = documents.next() else { return Ok(RawConfig::default()) };
-    let config = Option::<RawConfig>::deserialize(first).map_err(|error| syntax_error(file, &error))?;
+    let config = Option::<RawConfig>::deserialize(first).map_err(|error| syntax_error(file, &error, unset))?;
     if documents.next().is_some() {
         return Err(ConfigError::invalid(file, "more than one YAML document; remove the lines `---`"));
     }
     Ok(config.unwrap_or_default())
 }
 
-fn syntax_error(file: &str, error: &serde_yaml::Error) -> ConfigError {
+fn syntax_error(file: &str, error: &serde_yaml::Error, unset: &[UnsetVariable]) -> ConfigError {
     let text = error.to_string();
     let Some(location) = error.location() else { return ConfigError::invalid(file, text) };
     let (line, column) = (location.line(), location.column());
-    let message = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text).to_owned();
-    ConfigError::Syntax { file: file.to_owned(), line, column, message }
+    let repeated = format!(" at line {line} column {column}");
+    let message = match text.strip_suffix(&repeated) {
+        Some(message) => message.to_owned(),
+        None => text.replacen(&format!("{repeated},"), ",", 1),
+    };
+    let unset = unset.iter().filter(|variable| variable.line == line).cloned().collect();
+    ConfigError::Syntax { file: file.to_owned(), line, column, message, unset }
 }
 
 #[cfg(test)]

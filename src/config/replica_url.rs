@@ -58,7 +58,7 @@ pub fn parse(url: &str) -> Result<ReplicaTarget, ReplicaUrlError> {
     }
     let place = Place::parse(rest)?;
     Ok(match kind {
-        ReplicaKind::File | ReplicaKind::S3 => ReplicaTarget::S3(s3(place)?),
+        ReplicaKind::File | ReplicaKind::S3 => ReplicaTarget::S3(s3(&place)?),
         ReplicaKind::Gcs => ReplicaTarget::Gcs(GcsTarget { bucket: place.bucket(kind)?, path: place.key_prefix() }),
         ReplicaKind::Abs => ReplicaTarget::Abs(AbsTarget {
             container: place.bucket(kind)?,
@@ -102,7 +102,7 @@ fn file(rest: &str) -> Result<ReplicaTarget, ReplicaUrlError> {
     Ok(ReplicaTarget::File { path: PathBuf::from(OsString::from_vec(decode_bytes(path)?)) })
 }
 
-fn s3(place: Place) -> Result<S3Target, ReplicaUrlError> {
+fn s3(place: &Place) -> Result<S3Target, ReplicaUrlError> {
     let host = s3_host::parse(&place.host);
     let bucket = host.bucket.filter(|bucket| !bucket.is_empty());
     let bucket = bucket.ok_or(ReplicaUrlError::BucketRequired(ReplicaKind::S3))?;

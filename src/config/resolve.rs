@@ -10,7 +10,7 @@ use super::duration::GoDuration;
 use super::expand::UnsetVariable;
 use super::raw::{Interval, RawConfig, RawDatabase, RawLogging, RawReplica, Switch, UnusedKey, WholeNumber};
 use super::resolved::{Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig, first_repeated};
-use super::{ConfigError, Environment, defaults, replica_url};
+use super::{ConfigError, Environment, Secret, defaults, replica_url};
 
 /// Everything that the steps need beside what they resolve, and the warnings they leave.
 struct Resolver<'a> {
@@ -35,7 +35,7 @@ pub(super) fn resolve(
             .warn(&format!("line {line}"), &format!("environment variable {name} is not set; nothing stands for it"));
     }
     resolver.warn_unused("", &raw.unused);
-    let logging = resolver.logging(raw.logging.clone().unwrap_or_default())?;
+    let logging = resolver.logging(&raw.logging.clone().unwrap_or_default())?;
     let base = replica::base_of_all(&raw);
     let mut databases = Vec::new();
     for (number, database) in raw.dbs.into_iter().flat_map(|list| list.0).enumerate() {
@@ -55,7 +55,7 @@ pub(super) fn resolve(
 /// The target of a URL of the command line.
 pub(super) fn target_from_url(url: &str, environment: &Environment) -> Result<super::ReplicaTarget, ConfigError> {
     let resolver = Resolver { file: "", environment, unset: &[], warnings: Vec::new() };
-    resolver.target(&RawReplica { url: Some(url.to_owned()), ..RawReplica::default() }, &RawReplica::default(), "")
+    resolver.target(&RawReplica { url: Some(Secret::new(url)), ..RawReplica::default() }, &RawReplica::default(), "")
 }
 
 /// Refuses two replicas in one place: they would delete each other's history.
@@ -191,7 +191,7 @@ impl Resolver<'_> {
         u32::try_from(count).map_err(|_| self.invalid(place, format!("{key} is more than {}", u32::MAX)))
     }
 
-    fn logging(&mut self, raw: RawLogging) -> Result<Logging, ConfigError> {
+    fn logging(&mut self, raw: &RawLogging) -> Result<Logging, ConfigError> {
         self.warn_unused("logging", &raw.unused);
         let level = match stated(raw.level.as_ref()).unwrap_or("info").to_ascii_lowercase().as_str() {
             "trace" | "debug" => LogLevel::Debug,

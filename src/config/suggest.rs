@@ -15,7 +15,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= tolerance)
+        .filter(|(distance, _)| *distance <= tolerance && *distance < length)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -38,6 +38,7 @@ mod tests {
         assert_eq!(nearest("pth", keys), Some("path"));
         assert_eq!(nearest("ulr", keys), Some("url"));
         assert_eq!(nearest("something-else", keys), None);
+        assert_eq!(nearest("v", ["o"]), None);
         assert_eq!(nearest(&"x".repeat(1000), keys), None);
         assert_eq!(nearest("force_path_style", ["force-path-style"]), Some("force-path-style"));
     }

@@ -164,6 +164,8 @@ fn nonsense_is_refused_in_the_words_of_litestream() {
         ("url: s3://b/p\nbucket: x", "cannot specify url & bucket for s3 replica"),
         ("url: gcs://b/p\nbucket: x", "cannot specify url & bucket for gcs replica"),
         ("url: sftp://u@h/p\nhost: x", "cannot specify url & host for sftp replica"),
+        ("path: r\nage: {}", "age requires identities or recipients, none of them empty"),
+        ("path: r\nage: {recipients: ['']}", "age requires identities or recipients, none of them empty"),
         ("url: /x", "replica url scheme required: /x"),
         ("path: sftp://u:hunter2@h/x", "replica path cannot be a url, please use the 'url' field instead: ***@h/x"),
         ("path: r\nsync-interval: 0", "sync-interval must be more than 0, such as 1s"),
@@ -222,6 +224,11 @@ fn an_unset_variable_is_named_where_something_is_missing() {
         error_of(&with_replica("type: s3\nbucket: $BUCKT")),
         "c.yml: dbs[0].replicas[0]: bucket required for s3 replica; these environment variables are not set and \
          expand to nothing: BUCKT (line 5)"
+    );
+    assert_eq!(
+        error_of("dbs:\n  - path: a\n    monitor-interval: x$TIME\n"),
+        "c.yml:3:23: dbs[0].monitor-interval: \"x\" is not a duration; write a number with a unit, such as 500ms, \
+         10s, 5m, 1h30m or 7d; these environment variables are not set and expand to nothing: TIME (line 3)"
     );
     let config = read("# $NOBODY\ndbs: [{path: a, replica: {path: r}}]\nexec: $NOPE\n").unwrap();
     assert_eq!(config.exec, None);
@@ -355,6 +362,8 @@ fn the_example_states_the_defaults() {
     let replica = ReplicaConfig { name: "local".to_owned(), ..ReplicaConfig::with_defaults(target) };
     let expected = DatabaseConfig { replicas: vec![replica], ..DatabaseConfig::with_defaults(path) };
     assert_eq!(config.databases, [expected]);
+    assert!(EXAMPLE.contains("Default for the other types: 1s."));
+    assert_eq!(defaults::SYNC_INTERVAL_REMOTE, Duration::from_secs(1));
     for line in EXAMPLE.lines().filter(|line| !line.starts_with('#') && line.contains("default: ")) {
         let value = line.split_once(": ").unwrap().1.split_whitespace().next().unwrap();
         let default = line.rsplit_once("default: ").unwrap().1;
@@ -365,7 +374,8 @@ fn the_example_states_the_defaults() {
 #[test]
 fn the_example_with_everything_on_is_valid_and_complete() {
     let text: String = EXAMPLE.lines().map(|line| format!("{}\n", line.strip_prefix("#-").unwrap_or(line))).collect();
-    let config = parse("litestream.yml.example", &text, &environment(), true).unwrap();
+    let all_set = Environment { lookup: Box::new(|_| Some("value".to_owned())), ..environment() };
+    let config = parse("litestream.yml.example", &text, &all_set, true).unwrap();
     assert_eq!(config.databases.len(), 2);
     assert_eq!(config.databases[0].replicas.len(), 6);
     let homes = [

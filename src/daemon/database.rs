@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use replica_backends::Backend;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
@@ -56,6 +56,8 @@ pub struct Database {
     pub limits: Limits,
     /// Where it is shipped to.
     pub replicas: Vec<Replica>,
+    /// How many large uploads of all databases may be under way.
+    pub streams: Arc<Semaphore>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -174,9 +176,18 @@ impl Database {
         let author = Author::new(state.writer());
         let mut points: Vec<Option<ResumePoint>> = Vec::new();
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
-        for backend in &backends {
-            let point = find_resume_point(backend.as_ref()).await?;
+        let mut unread = None;
+        for (replica, backend) in self.replicas.iter().zip(&backends) {
+            let point = find_resume_point(backend.as_ref()).await.unwrap_or_else(|error| {
+                tracing::warn!(db = %self.name(), replica = %replica.name, %error,
+                    "cannot read the replica: it gets a snapshot when it can be written again");
+                unread = Some(error);
+                None
+            });
             points.push(point.filter(|point| Some(point.generation) != forked_from));
+        }
+        if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
+            return Err(error.into());
         }
         let (path, limits, now) = (self.path.clone(), self.limits.clone(), self.clock.now());
         let attached = blocking(move || follow::attach(&path, limits, &points, fresh_generation(), now)).await?;
@@ -252,6 +263,7 @@ impl Database {
                 backend,
                 author: author.clone(),
                 sync_interval: replica.sync_interval,
+                streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
             };
             shippers.spawn(shipper.run(finished.clone()));
@@ -314,8 +326,10 @@ impl Database {
                 _ = news.changed(), if waits => {}
                 _ = stop.changed() => {}
                 Some(ended) = shippers.join_next() => {
-                    if let Ok(Err(conflict)) = ended {
-                        return (Ended::Conflict(conflict), Some(follower));
+                    match ended {
+                        Ok(Err(conflict)) => return (Ended::Conflict(conflict), Some(follower)),
+                        Ok(Ok(())) => {}
+                        Err(error) => std::panic::resume_unwind(error.into_panic()),
                     }
                 }
             }

@@ -55,11 +55,17 @@ impl StateFolder {
             let pid = if read { pid.trim().to_owned() } else { "unknown".to_owned() };
             return Err(StateError::Locked { pid, path: lock_path });
         }
-        let note = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        note.map_err(|e| io(&lock_path, e))?;
+        // The lock is held whatever is in the file: on a full disk a second replicator only learns less.
+        let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         let writer_path = path.join("writer");
-        let writer = read_writer(&writer_path).map_or_else(|| write_writer(path, &writer_path, fresh), Ok);
-        Ok(Self { writer: writer.map_err(|e| io(&writer_path, e))?, _lock: lock })
+        let writer = read_writer(&writer_path).unwrap_or_else(|| {
+            if let Err(error) = write_writer(path, &writer_path, fresh) {
+                tracing::warn!(path = %writer_path.display(), %error,
+                    "cannot keep the writer's name: after a restart an interrupted upload may look like a conflict");
+            }
+            fresh
+        });
+        Ok(Self { writer, _lock: lock })
     }
 
     /// The name under which this folder's replicator writes.
@@ -77,14 +83,13 @@ fn read_writer(path: &Path) -> Option<WriterId> {
     (checksum(writer) == check).then_some(writer)
 }
 
-fn write_writer(folder: &Path, path: &Path, writer: WriterId) -> io::Result<WriterId> {
+fn write_writer(folder: &Path, path: &Path, writer: WriterId) -> io::Result<()> {
     let temporary = folder.join("writer.tmp");
     let mut file = File::create(&temporary)?;
     writeln!(file, "{writer} {}", checksum(writer))?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    File::open(folder)?.sync_all()?;
-    Ok(writer)
+    File::open(folder)?.sync_all()
 }
 
 fn checksum(writer: WriterId) -> String {

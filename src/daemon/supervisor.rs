@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::backend::open_backend;
@@ -13,10 +13,14 @@ use crate::follow::watch::Watcher;
 use crate::ship::ReplicaStatus;
 use crate::types::SystemClock;
 
+/// Large uploads under way at the same time. Each keeps a thread busy making it, and another is needed to store it: this
+/// has to stay well below the number of threads that may block.
+const STREAMS_MAX: usize = 4;
+
 /// Replicates everything that `config` names until `stop` turns true.
 ///
 /// Returns whether every replica has everything that was captured.
-pub async fn run(config: &Config, stop: watch::Receiver<bool>) -> bool {
+pub async fn run(config: &Config, mut stop: watch::Receiver<bool>) -> bool {
     let watcher = match Watcher::new() {
         Ok(watcher) => Some(Arc::new(watcher)),
         Err(error) => {
@@ -24,10 +28,15 @@ pub async fn run(config: &Config, stop: watch::Receiver<bool>) -> bool {
             None
         }
     };
+    let streams = Arc::new(Semaphore::new(STREAMS_MAX));
     let mut databases = JoinSet::new();
     for database in &config.databases {
         announce(database);
-        databases.spawn(to_database(database).run(watcher.clone(), stop.clone()));
+        databases.spawn(to_database(database, &streams).run(watcher.clone(), stop.clone()));
+    }
+    if databases.is_empty() {
+        // Nothing to do, but a command may run beside us. An error means that nobody can stop us any more.
+        let _ = stop.wait_for(|stop| *stop).await;
     }
     let mut complete = true;
     while let Some(ended) = databases.join_next().await {
@@ -48,7 +57,7 @@ fn announce(database: &DatabaseConfig) {
     }
 }
 
-fn to_database(config: &DatabaseConfig) -> Database {
+fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>) -> Database {
     Database {
         path: config.path.clone(),
         meta_path: config.meta_path.clone(),
@@ -60,6 +69,7 @@ fn to_database(config: &DatabaseConfig) -> Database {
             ..Limits::default()
         },
         replicas: config.replicas.iter().map(to_replica).collect(),
+        streams: Arc::clone(streams),
         clock: Arc::new(SystemClock),
     }
 }

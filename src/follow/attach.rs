@@ -1,6 +1,7 @@
 //! Beginning to follow a database: taking the first hold, reading its state, and finding out whether a history that
 //! the replicas have can be continued.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -123,7 +124,7 @@ pub fn attach(
         open_index: None,
         next_index: Index::default(),
         hashes: view.hashes,
-        first_page: Vec::new(),
+        first_page: HashSet::new(),
         digests_from: 0,
         time,
         log,

@@ -15,14 +15,12 @@ impl Follower {
     /// Captures everything that is committed, whatever state the WAL is in. Returns the number of commits.
     pub(super) fn observe(&mut self, now: Timestamp) -> Result<usize, Lost> {
         let index = self.lines[self.held].wal_index()?;
-        if index.frames == 0 {
-            // Empty, or restarted and not written to: there is nothing to capture and nothing to pin.
-            return Ok(0);
-        }
         let same = index.salts == self.salts && self.tail.is_some();
         match self.hold {
             Hold::Pinned { .. } if !same => Err(Lost::Unpinned { before: self.salts, after: index.salts }),
             Hold::Pinned { .. } => self.capture(&index, now),
+            // Empty, or restarted and not written to: there is nothing to capture and nothing to pin.
+            Hold::Guarded if index.frames == 0 => Ok(0),
             Hold::Guarded if same && self.tail_frames() == Some(index.frames) => Ok(0),
             Hold::Guarded => self.leave_guard(now),
         }
@@ -33,9 +31,6 @@ impl Follower {
     /// The new pin is taken before the guard is dropped. It is a true pin: as long as the guard is held, frames behind
     /// its mark cannot be copied back, so the new transaction finds a WAL that is not copied back whole.
     fn leave_guard(&mut self, now: Timestamp) -> Result<usize, Lost> {
-        if self.held_for_lease {
-            self.release_lease();
-        }
         let other = 1 - self.held;
         self.lines[other].begin_read()?;
         let index = self.lines[other].wal_index()?;
@@ -114,8 +109,8 @@ impl Follower {
         self.wal.verify(&mut tail.chain, tail.offset, end, &mut self.buffer, |offset, header, bytes| {
             let hash = page_hash(header.page, &bytes[FRAME_HEADER_BYTES..]);
             hashes.set(header.page, hash);
-            if header.page.get() == 1 && !first_page.contains(&hash.0) {
-                first_page.push(hash.0);
+            if header.page.get() == 1 {
+                first_page.insert(hash.0);
             }
             // Cannot fail: the frame is whole, it has just been verified.
             let _ = open.rebased.as_mut().map(|chain| chain.pass(bytes));

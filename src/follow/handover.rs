@@ -55,6 +55,9 @@ impl Follower {
         }
         if reached {
             (self.failures, self.handover_at) = (0, Instant::now());
+        } else if self.blocked {
+            // The shippers wake us when they have made progress.
+            self.not_before = Instant::now() + RETRY_FIRST;
         } else {
             self.failures += 1;
             let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
@@ -72,19 +75,26 @@ impl Follower {
                 "the WAL has reached its cap: giving up on replicas that lag, they will get a new snapshot");
         }
         self.copy_bulk(now)?;
-        self.blocked = self.log.unshipped_bytes() > self.limits.tail_bytes;
+        let unshipped = self.log.unshipped_bytes();
+        self.blocked = unshipped > self.limits.tail_bytes;
         if self.blocked {
+            tracing::debug!(db = %self.path.display(), unshipped, "handover put off: too much is unshipped");
             return Ok(false);
         }
         let other = 1 - self.held;
         match self.lines[other].begin_write() {
             Ok(()) => {}
-            Err(busy) if busy.is_busy() => return Ok(false),
+            Err(busy) if busy.is_busy() => {
+                tracing::debug!(db = %self.path.display(), "handover put off: writers hold the write lock");
+                return Ok(false);
+            }
             Err(error) => return Err(error.into()),
         }
+        let since = Instant::now();
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
+        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(), "held the write lock");
         sealed
     }
 
@@ -158,7 +168,7 @@ impl Follower {
 
     pub(super) fn note_first_page(&mut self) -> Result<(), Lost> {
         let hash = self.read_first_page()?;
-        self.first_page.push(hash);
+        self.first_page.insert(hash);
         Ok(())
     }
 

@@ -359,6 +359,12 @@ impl CommitLog {
         }
     }
 
+    /// What comes behind `plan`, as if it were shipped already.
+    #[must_use]
+    pub fn work_behind(&self, plan: &SegmentPlan, bytes_max: u64) -> Work {
+        self.lock().segment(plan.index, plan.to(), bytes_max)
+    }
+
     /// Asks for a snapshot of `replica` beside its segments.
     pub fn want_snapshot(&self, replica: ReplicaNo, reason: &str) {
         self.lock().extras[replica] = Extra::Wanted(reason.to_owned());
@@ -475,7 +481,7 @@ impl Inner {
                 }
             }
         }
-        while self.indexes.len() > 1 && self.indexes[0].closed && self.indexes[0].commits.is_empty() {
+        while self.indexes.front().is_some_and(|log| log.closed && log.commits.is_empty()) {
             self.indexes.pop_front();
         }
     }

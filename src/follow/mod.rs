@@ -18,6 +18,7 @@ pub mod snapshot;
 pub mod wal_file;
 pub mod watch;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -176,7 +177,7 @@ pub struct Follower {
     next_index: Index,
     hashes: PageHashes,
     /// Hashes that page 1 of the database file may have: as of the last handover, or in this WAL.
-    first_page: Vec<u64>,
+    first_page: HashSet<u64>,
     /// Commits that end before this offset of the source's WAL were made while nobody followed.
     digests_from: u64,
     time: Timestamp,
@@ -224,6 +225,10 @@ impl Follower {
     pub fn tick(&mut self, now: Timestamp) -> Result<Tick, Lost> {
         let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
         self.release_lease();
+        if tick.commits == 0 {
+            // An idle database keeps no memory that it does not need.
+            self.buffer = Vec::new();
+        }
         if let Some(due) = self.handover_due() {
             let instant = Instant::now();
             if due <= instant {

@@ -1,5 +1,6 @@
 //! The WAL file of the source. It carries no locks, so it may be opened and read freely.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -120,16 +121,14 @@ impl WalFile {
         if header.salts != index.salts {
             return Err(Lost::Salts { wal: header.salts, index: index.salts });
         }
-        let (mut chain, mut overlay, mut first_pages) = (Chain::begin(&header), Overlay::new(), Vec::new());
+        let (mut chain, mut overlay, mut first_pages) = (Chain::begin(&header), Overlay::new(), HashSet::new());
         let end = WAL_HEADER_BYTES as u64 + u64::from(index.frames) * frame_bytes(header.page_size) as u64;
         self.verify(&mut chain, WAL_HEADER_BYTES as u64, end, &mut Vec::new(), |offset, frame, bytes| {
             overlay.insert(frame.page.get(), offset);
             if frame.page.get() == 1 {
-                first_pages.push(page_hash(frame.page, &bytes[FRAME_HEADER_BYTES..]).0);
+                first_pages.insert(page_hash(frame.page, &bytes[FRAME_HEADER_BYTES..]).0);
             }
         })?;
-        first_pages.sort_unstable();
-        first_pages.dedup();
         if chain.checksum != index.checksum {
             return Err(Lost::Checksum);
         }
@@ -149,5 +148,5 @@ pub struct Scan {
     /// Where the newest version of each page stands.
     pub overlay: Overlay,
     /// Hashes of all versions of page 1 in it.
-    pub first_pages: Vec<u64>,
+    pub first_pages: HashSet<u64>,
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use replica_backends::{Backend, Body, Error, ErrorKind};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::{conflict_error, read_seal};
@@ -15,8 +15,11 @@ use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Work};
 use crate::history::ObjectName;
 use crate::types::{Generation, Index, Position, Timestamp};
 
-/// Data of one segment, unless a single commit is larger.
-const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// Data of one segment, unless a single commit is larger. Small enough that what is under way can be kept in memory
+/// when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
+const SEGMENT_BYTES_MAX: u64 = 4 << 20;
+/// A segment of this size does not wait for more commits.
+const FULL_BYTES: u64 = 1 << 20;
 /// Waits after a failure: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -60,6 +63,8 @@ pub struct Shipper {
     pub author: Author,
     /// The least time between the beginnings of two uploads.
     pub sync_interval: Duration,
+    /// How many large uploads of all databases may be under way.
+    pub streams: Arc<Semaphore>,
     /// Where progress is told.
     pub status: Arc<Mutex<ReplicaStatus>>,
 }
@@ -88,7 +93,11 @@ impl Shipper {
                 }
                 continue;
             }
-            if !stopping && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(at.elapsed())) {
+            let full = matches!(&work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES);
+            if !stopping
+                && !full
+                && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(at.elapsed()))
+            {
                 // Leading edge: only what follows an upload closely waits, and gathers commits meanwhile.
                 tokio::select! {
                     () = time::sleep(wait) => {}
@@ -119,7 +128,13 @@ impl Shipper {
 
     async fn ship(&self, work: Work) -> Result<(), Failure> {
         match work {
-            Work::Segment(plan) => self.ship_segment(*plan).await,
+            Work::Segment(plan) => {
+                let mut next = self.encode(*plan).await?;
+                while let Some(segment) = next {
+                    next = self.ship_segment(segment).await?;
+                }
+                Ok(())
+            }
             Work::Snapshot(ticket) => {
                 self.ship_snapshot(&ticket).await?;
                 self.log.shipped(self.replica, ticket.index, ticket.mark());
@@ -130,14 +145,18 @@ impl Shipper {
         }
     }
 
-    async fn ship_segment(&self, plan: SegmentPlan) -> Result<(), Failure> {
+    /// Puts a segment, and meanwhile makes the next one if there is enough for it. Returns the next one.
+    async fn ship_segment(&self, segment: Encoded) -> Result<Option<Encoded>, Failure> {
+        let Encoded { plan, body } = segment;
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
-        let (log, author) = (Arc::clone(&self.log), self.author.clone());
-        let plan = Arc::new(plan);
-        let for_encoder = Arc::clone(&plan);
-        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author)).await;
-        let Some(body) = encoded.map_err(Failure::other)?.map_err(Failure::other)? else { return Ok(()) };
-        let mark = match self.put(&name, body).await? {
+        let ahead = async {
+            match self.log.work_behind(&plan, SEGMENT_BYTES_MAX) {
+                Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,
+                _ => Ok(None),
+            }
+        };
+        let (stored, ahead) = tokio::join!(self.put(&name, body), ahead);
+        let mark = match stored? {
             Stored::New => *plan.to(),
             // An earlier attempt got through; it may have held fewer commits.
             Stored::Before(seal) => match plan.commits.iter().find(|c| c.offset == seal.to.1) {
@@ -147,7 +166,16 @@ impl Shipper {
         };
         self.log.shipped(self.replica, plan.index, mark);
         self.note(plan.generation, plan.index, &mark);
-        Ok(())
+        Ok(if mark == *plan.to() { ahead? } else { None })
+    }
+
+    /// `None` if the WAL moved on while it was read; the log knows more then.
+    async fn encode(&self, plan: SegmentPlan) -> Result<Option<Encoded>, Failure> {
+        let (log, author, plan) = (Arc::clone(&self.log), self.author.clone(), Arc::new(plan));
+        let for_encoder = Arc::clone(&plan);
+        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author)).await;
+        let body = encoded.map_err(Failure::other)?.map_err(Failure::other)?;
+        Ok(body.map(|body| Encoded { plan, body }))
     }
 
     async fn ship_snapshot(&self, ticket: &Arc<SnapshotTicket>) -> Result<(), Failure> {
@@ -155,7 +183,10 @@ impl Shipper {
         let started = Instant::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
-        match self.put(&name, snapshot::body(ticket, &self.author)).await? {
+        let (for_encoder, author) = (Arc::clone(ticket), self.author.clone());
+        let body = tokio::task::spawn_blocking(move || snapshot::body(&for_encoder, &author)).await;
+        let body = body.map_err(Failure::other)?.map_err(Failure::other)?;
+        match self.put(&name, body).await? {
             Stored::New => {}
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
             Stored::Before(_) => return Err(self.conflict(&name)),
@@ -174,6 +205,7 @@ impl Shipper {
             database: self.database.clone(),
             backend: Arc::clone(&self.backend),
             author: self.author.clone(),
+            streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
             ..*self
         };
@@ -187,6 +219,8 @@ impl Shipper {
 
     async fn put(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
         let Some(key) = name.key() else { return Err(self.conflict(name)) };
+        // Never closed, so a permit is a matter of time.
+        let _permit = if body.as_bytes().is_none() { self.streams.acquire().await.ok() } else { None };
         match self.backend.put_new(&key, body).await {
             Ok(_) => Ok(Stored::New),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -230,6 +264,12 @@ impl Shipper {
         let mut status = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         status.failure = Some(error.to_string());
     }
+}
+
+/// A segment, ready to be put.
+struct Encoded {
+    plan: Arc<SegmentPlan>,
+    body: Body,
 }
 
 enum Stored {

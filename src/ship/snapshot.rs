@@ -1,8 +1,9 @@
 //! The bytes of a snapshot, straight from the database file while it stands still.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use replica_backends::Body;
 
 use super::Author;
@@ -12,24 +13,35 @@ use crate::segment::{Encoder, Seal, SealKind, StateDigest, page_hash};
 use crate::types::{Offset, PageNo};
 use crate::wal::{Checksum, Salts};
 
+/// Snapshots of databases up to this size are made in memory; larger ones are streamed.
+const IN_MEMORY_BYTES: u64 = 4 << 20;
+
 /// The object of `ticket`. It is published only if the copy comes to the digest that the follower has kept.
-pub fn body(ticket: &Arc<SnapshotTicket>, author: &Author) -> Body {
+///
+/// # Errors
+/// If a small database cannot be read.
+pub fn body(ticket: &Arc<SnapshotTicket>, author: &Author) -> io::Result<Body> {
+    if ticket.size.bytes(ticket.page_size) <= IN_MEMORY_BYTES {
+        return Ok(Bytes::from(write_object(ticket, author, Vec::new())?).into());
+    }
     let (ticket, author) = (Arc::clone(ticket), author.clone());
-    Body::stream(move || {
+    Ok(Body::stream(move || {
         let (ticket, author) = (Arc::clone(&ticket), author.clone());
-        stream::produce(move |out| {
-            let mut encoder = Encoder::new(out, ticket.size.bytes(ticket.page_size));
-            let mut digest = 0;
-            ticket.copy(|first, bytes| {
-                digest ^= digest_of_run(&ticket, first, bytes);
-                encoder.write(bytes)
-            })?;
-            if StateDigest(digest) != ticket.digest {
-                return Err(io::Error::other("the copy of the database is not the state that was followed"));
-            }
-            Ok(encoder.finish(seal(&ticket, &author))?.0)
-        })
-    })
+        stream::produce(move |out| write_object(&ticket, &author, out))
+    }))
+}
+
+fn write_object<W: Write>(ticket: &SnapshotTicket, author: &Author, out: W) -> io::Result<W> {
+    let mut encoder = Encoder::new(out, ticket.size.bytes(ticket.page_size));
+    let mut digest = 0;
+    ticket.copy(|first, bytes| {
+        digest ^= digest_of_run(ticket, first, bytes);
+        encoder.write(bytes)
+    })?;
+    if StateDigest(digest) != ticket.digest {
+        return Err(io::Error::other("the copy of the database is not the state that was followed"));
+    }
+    Ok(encoder.finish(seal(ticket, author))?.0)
 }
 
 fn digest_of_run(ticket: &SnapshotTicket, first: PageNo, bytes: &[u8]) -> u64 {

@@ -5,6 +5,7 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::time::Duration;
 
 use rusqlite::ffi;
 
@@ -27,8 +28,10 @@ const SALTS: usize = 8;
 const CHECKSUM: usize = 10;
 
 const SUPPORTED_VERSION: u32 = 3_007_000;
-/// A writer replaces both copies within a few instructions; a reader that keeps losing that race has a torn header.
-const TRIES: u32 = 1000;
+/// A writer replaces both copies within a few instructions, but it may be interrupted between them: spin, then sleep.
+const SPINS: u32 = 100;
+const TRIES: u32 = 300;
+const SLEEP: Duration = Duration::from_micros(200);
 
 /// One consistent reading of the wal-index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Mapping {
     }
 
     fn read(self) -> Result<WalIndex, Error> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             let first = self.copy(0);
             fence(Ordering::Acquire);
             let second = self.copy(HEADER_WORDS);
@@ -116,7 +119,11 @@ impl Mapping {
             if first == second && checksum(&first) == own {
                 return decode(&first, copied);
             }
-            std::hint::spin_loop();
+            if tried < SPINS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::sleep(SLEEP);
+            }
         }
         Err(Error::WalIndex("its two copies differ; a writer may have died in the middle of a commit"))
     }

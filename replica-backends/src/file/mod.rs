@@ -38,7 +38,7 @@ use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, 
 ///   is the object that an `AlreadyExists` speaks of.
 /// - Readers see a file whole or not at all. A put that fails or is dropped leaves no temporary file; what a crash
 ///   leaves behind is invisible, and [`FileBackend::sweep_temporary`] deletes it.
-/// - A put of bytes that is dropped half-way may still be carried out; a put of a stream is not.
+/// - A put that is dropped once its whole body was read may still be carried out.
 /// - A root that does not exist is an empty store, made by the first put.
 /// - Only regular files are objects, and names ending in `.tmp` are none (keys with such a name are `Invalid`).
 ///   Folders whose last object is deleted are removed.

@@ -79,7 +79,7 @@ impl Retry {
         loop {
             match operation().await {
                 Ok(value) => return Ok(value),
-                Err(error) if error.is_retryable() && attempts.pause().await => {}
+                Err(error) if error.is_retryable() && attempts.pause(&error).await => {}
                 Err(error) => return Err(attempts.explain(error)),
             }
         }
@@ -100,7 +100,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Waits until the next attempt is due and returns true; or returns false at once if there is to be none.
-    async fn pause(&mut self) -> bool {
+    async fn pause(&mut self, error: &Error) -> bool {
         let policy = &self.retry.policy;
         if self.count >= policy.attempts_max {
             return false;
@@ -111,6 +111,7 @@ impl<'a> Attempts<'a> {
         if self.started.elapsed().saturating_add(pause) > policy.budget {
             return false;
         }
+        tracing::debug!(%error, attempts = self.count, pause_ms = pause.as_millis(), "will try again");
         sleep(pause).await;
         self.count += 1;
         true
@@ -163,7 +164,12 @@ impl Backend for Retry {
         loop {
             let again = |result: &Result<()>| matches!(result, Err(error) if error.is_retryable());
             let failed: Vec<_> = (0..keys.len()).filter(|index| again(&results[*index])).collect();
-            if failed.is_empty() || !attempts.pause().await {
+            let first_error = failed.first().and_then(|index| results[*index].as_ref().err());
+            let go_on = match first_error {
+                Some(error) => attempts.pause(error).await,
+                None => false,
+            };
+            if !go_on {
                 return results.into_iter().map(|result| result.map_err(|error| attempts.explain(error))).collect();
             }
             let keys: Vec<_> = failed.iter().map(|index| keys[*index].clone()).collect();

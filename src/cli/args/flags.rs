@@ -83,8 +83,7 @@ pub struct Generations {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
-    /// A database of the configuration, or the URL of a replica
-    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    #[arg(hide = true)]
     pub arguments: Vec<OsString>,
 }
 
@@ -98,8 +97,7 @@ pub struct Snapshots {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
-    /// A database of the configuration, or the URL of a replica
-    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    #[arg(hide = true)]
     pub arguments: Vec<OsString>,
 }
 
@@ -116,8 +114,7 @@ pub struct Wal {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
-    /// A database of the configuration, or the URL of a replica
-    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    #[arg(hide = true)]
     pub arguments: Vec<OsString>,
 }
 
@@ -128,8 +125,7 @@ pub struct Replicate {
     /// Run this command as well; when it ends, so does the replication
     #[arg(long, value_name = "CMD")]
     pub exec: Option<String>,
-    /// A database and the URLs of its replicas, instead of a configuration
-    #[arg(value_name = "DB_PATH REPLICA_URL")]
+    #[arg(hide = true)]
     pub arguments: Vec<OsString>,
 }
 
@@ -167,8 +163,7 @@ pub struct Restore {
     /// Show no progress bar
     #[arg(long)]
     pub no_progress: bool,
-    /// A database of the configuration, or the URL of a replica
-    #[arg(value_name = "DB_PATH|REPLICA_URL")]
+    #[arg(hide = true)]
     pub arguments: Vec<OsString>,
 }
 
@@ -200,7 +195,21 @@ pub fn usage(program: &str) -> String {
 }
 
 /// The help for a command; `None` if there is no such command.
+///
+/// Flags are shown with one dash, as Litestream's documents do.
 pub fn usage_of(program: &str, command: &str) -> Option<String> {
     let found = Program::command().find_subcommand(command)?.clone();
-    Some(found.bin_name(format!("{program} {command}")).disable_help_flag(true).render_help().to_string())
+    let (arguments, meaning) = match command {
+        "generations" | "snapshots" | "wal" | "restore" => {
+            (" DB_PATH|REPLICA_URL", "DB_PATH is a database of the configuration; with REPLICA_URL there is none.")
+        }
+        "replicate" => {
+            (" [DB_PATH REPLICA_URL...]", "With DB_PATH there is no configuration; without, it says what to replicate.")
+        }
+        _ => ("", ""),
+    };
+    let flags = if found.get_opts().next().is_some() { " [flags]" } else { "" };
+    let usage = format!("{program} {command}{flags}{arguments}");
+    let help = found.disable_help_flag(true).override_usage(usage).after_help(meaning).render_help().to_string();
+    Some(help.replace("\n      --", "\n      -"))
 }

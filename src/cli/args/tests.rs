@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::{Generation, Index, Timestamp};
 
 fn parsed(line: &str) -> Result<Command, Exit> {
     parse(std::iter::once("lightship").chain(line.split_whitespace()).map(OsString::from))
@@ -189,7 +190,7 @@ fn help_succeeds_and_no_command_does_not() {
         assert_eq!(flag, word);
         assert_eq!(flag.code, 0);
         for known in flags::of_command(command).unwrap() {
-            assert!(flag.stdout.contains(&format!("--{}", known.name)), "{command}: {}", known.name);
+            assert!(flag.stdout.contains(&format!("      -{} ", known.name)), "{command}: {}", known.name);
         }
     }
 }

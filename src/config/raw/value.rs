@@ -47,7 +47,7 @@ impl<'de, V: Visitor<'de>> fmt::Display for Expecting<'_, V> {
     }
 }
 
-/// A list, none of whose elements may be missing.
+/// A list.
 #[derive(Debug, Clone)]
 pub struct List<T>(pub Vec<T>);
 
@@ -68,9 +68,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = list.next_element::<Option<T>>()? {
-            let number = items.len() + 1;
-            items.push(item.ok_or_else(|| A::Error::custom(format_args!("item {number} of the list is empty")))?);
+        while let Some(item) = list.next_element()? {
+            items.push(item);
         }
         Ok(List(items))
     }

@@ -5,7 +5,7 @@ use crate::config::duration::GoDuration;
 use crate::config::raw::{Interval, RawAge, RawConfig, RawReplica, RawSnapshot, Switch};
 use crate::config::resolved::{AgeConfig, ReplicaConfig};
 use crate::config::target::ReplicaTarget;
-use crate::config::{ConfigError, defaults};
+use crate::config::{ConfigError, Secret, defaults};
 
 /// What the top level says for every replica that does not say otherwise.
 pub(super) fn base_of_all(raw: &RawConfig) -> RawReplica {
@@ -79,9 +79,21 @@ impl Resolver<'_> {
             retention_check_interval: retention.map_or(check_interval, |kept| kept.min(check_interval)),
             snapshot_interval: positive_or(raw.snapshot_interval.or(base.snapshot_interval), None),
             validation_interval: positive_or(raw.validation_interval, None),
-            age: age(raw.age.unwrap_or_default()),
+            age: raw.age.map_or_else(|| Ok(AgeConfig::default()), |age| self.age(age, place))?,
             target: fallback.target,
         })
+    }
+
+    /// Encryption that is asked for without saying for whom would be none, and nobody would notice.
+    fn age(&self, raw: RawAge, place: &str) -> Result<AgeConfig, ConfigError> {
+        let identities = raw.identities.map(|list| list.0).unwrap_or_default();
+        let recipients = raw.recipients.map(|list| list.0).unwrap_or_default();
+        let empty =
+            identities.iter().map(Secret::reveal).chain(recipients.iter().map(String::as_str)).any(str::is_empty);
+        if empty || identities.is_empty() && recipients.is_empty() {
+            return Err(self.missing(place, "age requires identities or recipients, none of them empty"));
+        }
+        Ok(AgeConfig { identities, recipients })
     }
 
     /// Warns of keys that the kind of target has no use for; often `type` is what is missing.
@@ -112,12 +124,5 @@ impl Resolver<'_> {
         if kind.is_some_and(|kind| crate::config::ReplicaKind::from_name(kind) != Some(target.kind())) {
             self.warn(&format!("{place}.type"), &format!("has no effect; the url says {}", target.kind()));
         }
-    }
-}
-
-fn age(raw: RawAge) -> AgeConfig {
-    AgeConfig {
-        identities: raw.identities.map(|list| list.0).unwrap_or_default(),
-        recipients: raw.recipients.map(|list| list.0).unwrap_or_default(),
     }
 }

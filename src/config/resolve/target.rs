@@ -19,7 +19,7 @@ impl Resolver<'_> {
         base: &RawReplica,
         place: &str,
     ) -> Result<ReplicaTarget, ConfigError> {
-        let target = match stated(raw.url.as_ref()) {
+        let target = match raw.url.as_ref().map(Secret::reveal).filter(|url| !url.is_empty()) {
             Some(url) => {
                 let kind = replica_url::kind(url).map_err(|error| self.invalid(place, error.to_string()))?;
                 self.check_url_stands_alone(raw, kind, place)?;

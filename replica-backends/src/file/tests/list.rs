@@ -71,5 +71,6 @@ fn folders_before_the_mark_are_not_opened() {
         let error = store.list("", None).await.err().unwrap();
         assert_eq!((error.kind(), error.key()), (ErrorKind::PermissionDenied, ""), "{error}");
         assert_eq!(keys(&store, "", Some("a0")).await, ["b/x", "c/x"]);
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
     });
 }

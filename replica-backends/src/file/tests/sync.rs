@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
 
@@ -60,6 +60,34 @@ async fn everything_is_synced_in_order_and_once() {
         fs::create_dir_all(root.join("a/b")).unwrap();
         store.store.folders.ensure(&root.join("a/b")).unwrap();
         take();
+    }
+}
+
+/// While a put is under way its folder is removed, and made again by another put that has not synced it yet: the
+/// first put must not return before that is done too.
+#[tokio::test]
+async fn a_folder_that_was_made_again_during_a_put_is_synced() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().canonicalize().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let shared: Arc<OnceLock<FileBackend>> = Arc::default();
+    let (entries, hook, base) = (Arc::clone(&log), Arc::clone(&shared), root.clone());
+    let store = store_with(&root, move |path| {
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            hook.get().unwrap().store.folders.forget();
+        } else if let Ok(folder) = path.strip_prefix(&base) {
+            entries.lock().unwrap().push(folder.to_str().unwrap().to_owned());
+        }
+        Ok(())
+    });
+    shared.set(store.clone()).unwrap();
+    for (key, made_before) in [("a/b/x", true), ("a/b/y", false)] {
+        store.put_new(key, body("x")).await.unwrap();
+        let synced = std::mem::take(&mut *log.lock().unwrap());
+        let folders = ["", "a"].map(str::to_owned);
+        let put = synced.iter().position(|folder| folder == "a/b").unwrap();
+        assert_eq!(synced[put + 1..], folders, "after the folder of {key}: {synced:?}");
+        assert_eq!(synced[..put] == folders, made_before, "{synced:?}");
     }
 }
 

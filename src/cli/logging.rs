@@ -1,0 +1,34 @@
+//! The log: text or JSON lines, to stdout as Litestream does, or to stderr.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::config::{LogFormat, LogLevel, Logging};
+
+/// Starts logging as `logging` says. A second call changes nothing.
+pub fn start(logging: &Logging) {
+    let (writer, terminal) = if logging.stderr {
+        (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal())
+    } else {
+        (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal())
+    };
+    let level = match logging.level {
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Error => tracing::Level::ERROR,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(writer)
+        .with_ansi(terminal)
+        .with_target(false)
+        .with_span_events(FmtSpan::NONE);
+    // Fails only if logging has been started before.
+    let _ = match logging.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
