@@ -1,9 +1,11 @@
 //! Restoring: from replicas recorded here from a real SQLite, from damaged ones, and from Litestream's own.
 
+mod commands;
 mod damage;
 mod litestream;
 mod plans;
 mod recording;
+mod replicas;
 mod sealed;
 mod store;
 mod target;
