@@ -12,6 +12,7 @@ use replica_backends::file::FileBackend;
 use super::recording::eventful;
 use super::restore_from;
 
+#[expect(clippy::print_stderr, reason = "a skipped test should say so")]
 fn litestream() -> Option<PathBuf> {
     let found = std::env::var_os("LITESTREAM").map(PathBuf::from);
     if found.is_none() {

@@ -121,3 +121,25 @@ fn sidecars_in_use_are_a_refusal_that_names_the_process() {
         restore_to(&recording, &output, &Warnings::default()).unwrap();
     }
 }
+
+/// The disk is a file system of one megabyte; only root can make one.
+#[test]
+fn a_disk_that_is_too_small_is_an_error_with_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).output();
+    if !mounted.is_ok_and(|done| done.status.success()) {
+        return;
+    }
+    let texts = [true, false].map(|sealed| {
+        let mut recording = Recording::new(4096, sealed);
+        recording.commit("INSERT INTO t VALUES (1, randomblob(3000000))");
+        recording.ship();
+        restore_to(&recording, &folder.path().join("app.db"), &Warnings::default()).unwrap_err().to_string()
+    });
+    let left = names(folder.path());
+    assert!(Command::new("umount").arg(folder.path()).status().unwrap().success());
+    assert!(left.is_empty(), "{left:?}");
+    for text in texts {
+        assert!(text.contains("bytes are needed, but 1048576 are available there"), "{text}");
+    }
+}

@@ -142,8 +142,9 @@ fn holes_and_missing_wals_are_refused_with_a_name() {
 }
 
 #[test]
-fn a_flipped_bit_is_refused_with_the_name_of_its_object() {
+fn a_flipped_bit_is_refused_with_the_name_of_its_object_or_changes_nothing() {
     let recording = eventful(512, false);
+    let expected = &recording.states.last().unwrap().bytes;
     for key in recording.store.keys().iter().filter(|k| k.contains("/00000002") || k.contains("/00000003")) {
         let len = recording.store.objects[key].0.len();
         for at in (0..len).step_by(len / 20) {
@@ -151,8 +152,11 @@ fn a_flipped_bit_is_refused_with_the_name_of_its_object() {
             let mut bytes = store.objects[key].0.to_vec();
             bytes[at] ^= 0x10;
             store.put(key, bytes, 0);
-            let text = refusal(Arc::new(store), Target::Latest).to_string();
-            assert!(text.contains(key.as_str()), "{key} byte {at}: {text}");
+            match restore_from(Arc::new(store), Target::Latest) {
+                Err(error) => assert!(error.to_string().contains(key.as_str()), "{key} byte {at}: {error}"),
+                // LZ4 can say the same thing in two ways: copying from elsewhere in a run of zeros, say.
+                Ok((restored, _)) => assert!(restored == *expected, "{key} byte {at}"),
+            }
         }
     }
 }
