@@ -41,7 +41,7 @@ fn seal(kind: SealKind, from: (u32, u64), to: u64, before: u64, after: u64, time
         digest_before: StateDigest(before),
         digest_after: StateDigest(after),
         raw_bytes: to - from.1,
-        sha256: [0; 32],
+        content: [0; 32],
         order: ByteOrder::Little,
         salts: Salts::default(),
         checksum_before: Checksum::default(),
