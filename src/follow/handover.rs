@@ -1,6 +1,7 @@
 //! Pinned → Sealing → Guarded: letting the WAL restart without an instant in which a commit could slip away.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -194,9 +195,9 @@ impl Follower {
         Ok(true)
     }
 
-    pub(super) fn wal_reader(&self) -> impl Fn(u64, u64) -> io::Result<Vec<u8>> {
-        let wal = self.wal.clone();
-        move |offset, len| wal.read(offset, len)
+    pub(super) fn wal_reader(&self) -> impl Fn(u64, &mut [u8]) -> io::Result<()> {
+        let wal = self.wal.file();
+        move |offset, bytes| wal.read_exact_at(bytes, offset)
     }
 
     /// A checkpoint that waits so long for one of somebody else's to end.
