@@ -11,7 +11,7 @@ use tokio::time;
 
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
-use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, ResumePoint, Resumption};
+use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
 use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, WriterId};
@@ -292,7 +292,27 @@ impl Database {
         schedules
     }
 
-    /// Ticks on every event, on every poll and when the follower asks for it. Ticks run on the blocking pool.
+    /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.
+    async fn tick(&self, mut follower: Follower, check: bool) -> (Follower, Result<Tick, Lost>) {
+        let now = self.clock.now();
+        match follower.need() {
+            Need::Nothing(again_at) if !check => (follower, Ok(Tick { again_at, ..Tick::default() })),
+            Need::Light if !check => {
+                let ticked = follower.tick(now);
+                (follower, ticked)
+            }
+            _ => {
+                blocking(move || {
+                    let checked = if check { follower.check_identity() } else { Ok(()) };
+                    let ticked = checked.and_then(|()| follower.tick(now));
+                    (follower, ticked)
+                })
+                .await
+            }
+        }
+    }
+
+    /// Ticks on every event, on every poll and when the follower asks for it.
     async fn tick_until(
         &self,
         mut follower: Follower,
@@ -305,15 +325,9 @@ impl Database {
         let mut pace = Pace::new(watcher, follower.path());
         loop {
             let stopping = *stop.borrow();
-            let clock = Arc::clone(&self.clock);
             let check = checked.elapsed() >= self.poll_interval;
-            let (back, ticked) = blocking(move || {
-                let ticked = if check { follower.check_identity() } else { Ok(()) };
-                let ticked = ticked.and_then(|()| follower.tick(clock.now()));
-                (follower, ticked)
-            })
-            .await;
-            follower = back;
+            let ticked;
+            (follower, ticked) = self.tick(follower, check).await;
             if check {
                 checked = Instant::now();
             }
@@ -355,11 +369,11 @@ struct Pace<'a> {
 }
 
 /// Commits that come closer together than this are a busy database's.
-const BUSY_GAP: Duration = Duration::from_millis(4);
+const BUSY_GAP: Duration = Duration::from_millis(12);
 /// So many of them in a row begin the polling.
 const BUSY_TICKS: u32 = 25;
 /// How often a busy database is looked at.
-const BUSY_POLL: Duration = Duration::from_millis(5);
+const BUSY_POLL: Duration = Duration::from_millis(10);
 /// A database without commits for so long is waited for again.
 const QUIET: Duration = Duration::from_millis(200);
 
