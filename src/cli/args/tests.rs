@@ -64,7 +64,7 @@ fn commands_are_understood() {
         ),
         ("version", Command::Version),
         ("--version", Command::Version),
-        ("demo", Command::Demo),
+        ("demo", Command::Demo(Demo { write: None })),
         ("replicate", Command::Replicate(Replicate { source: ReplicateSource::Config(no_config()), exec: None })),
         (
             "replicate -no-expand-env -config=a.yml -exec sleep",
