@@ -12,6 +12,9 @@ use crate::types::{PageNo, Timestamp};
 
 /// So few frames may be left to copy while the write lock is held.
 const SEAL_FRAMES_MAX: u32 = 64;
+/// How long, with the write lock held, somebody else's checkpoint is waited for.
+const SEAL_PATIENCE: Duration = Duration::from_millis(10);
+const SEAL_SLEEP: Duration = Duration::from_micros(100);
 /// How often the bulk is copied before the write lock is tried for anyway.
 const BULK_ROUNDS: u32 = 6;
 /// Between two attempts, at first and at most.
@@ -36,7 +39,7 @@ impl Follower {
         let now = Instant::now();
         let frames = self.tail_frames().unwrap_or(0);
         let by_time = self.limits.checkpoint_interval.map(|interval| self.handover_at + interval);
-        if wanted || frames >= self.limits.checkpoint_pages {
+        if wanted || frames >= self.limits.checkpoint_pages / 2 {
             return Some(now.max(self.not_before));
         }
         by_time.map(|at| at.max(self.not_before))
@@ -67,18 +70,13 @@ impl Follower {
     }
 
     fn reach_guard(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        self.recognise_database()?;
-        let blocked = self.log.unshipped_bytes() > self.limits.tail_bytes;
-        if blocked && self.wal_bytes() > self.limits.wal_bytes {
-            let lost = self.log.abandon_laggards(self.limits.tail_bytes);
-            tracing::warn!(db = %self.path.display(), replicas = lost, wal_bytes = self.wal_bytes(),
-                "the WAL has reached its cap: giving up on replicas that lag, they will get a new snapshot");
+        if self.is_blocked() {
+            self.give_up_laggards();
+            return Ok(false);
         }
+        self.recognise_database()?;
         self.copy_bulk(now)?;
-        let unshipped = self.log.unshipped_bytes();
-        self.blocked = unshipped > self.limits.tail_bytes;
-        if self.blocked {
-            tracing::debug!(db = %self.path.display(), unshipped, "handover put off: too much is unshipped");
+        if self.is_blocked() {
             return Ok(false);
         }
         let other = 1 - self.held;
@@ -96,6 +94,26 @@ impl Follower {
         self.lines[other].end();
         tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(), "held the write lock");
         sealed
+    }
+
+    /// Whether more is unshipped than may be kept in memory.
+    fn is_blocked(&mut self) -> bool {
+        let unshipped = self.log.unshipped_bytes();
+        self.blocked = unshipped > self.limits.tail_bytes;
+        if self.blocked {
+            tracing::debug!(db = %self.path.display(), unshipped, "handover put off: too much is unshipped");
+        }
+        self.blocked
+    }
+
+    /// A replica that cannot be written must not fill the disk with the WAL that waits for it.
+    fn give_up_laggards(&self) {
+        if self.wal_bytes() <= self.limits.wal_bytes {
+            return;
+        }
+        let replicas = self.log.abandon_laggards(self.limits.tail_bytes);
+        tracing::warn!(db = %self.path.display(), replicas, wal_bytes = self.wal_bytes(),
+            "the WAL has reached its cap: giving up on replicas that lag, they will get a new snapshot");
     }
 
     /// Copies most of the WAL into the database file, holding no lock that a writer needs.
@@ -145,7 +163,7 @@ impl Follower {
             return Ok(false);
         }
         self.lines[self.held].end();
-        let checkpoint = self.checkpointer.checkpoint_passive();
+        let checkpoint = self.checkpoint_while_sealed();
         self.lines[self.held].begin_read()?;
         if !checkpoint?.is_complete(index.frames) {
             // A reader of the application's is in the way: normal. Frames are left to copy, so this is a true pin.
@@ -156,6 +174,18 @@ impl Follower {
         let permit = self.log.seal(u64::MAX, |offset, len| wal.read(offset, len));
         self.guard(permit.ok_or_else(|| Lost::ReadWal(std::io::ErrorKind::UnexpectedEof.into()))?)?;
         Ok(true)
+    }
+
+    /// A checkpoint of somebody else's may be under way; it is soon over, for there is little left to copy.
+    fn checkpoint_while_sealed(&mut self) -> Result<Checkpoint, crate::sqlite::Error> {
+        let since = Instant::now();
+        loop {
+            let checkpoint = self.checkpointer.checkpoint_passive()?;
+            if checkpoint != Checkpoint::Busy || since.elapsed() >= SEAL_PATIENCE {
+                return Ok(checkpoint);
+            }
+            std::thread::sleep(SEAL_SLEEP);
+        }
     }
 
     /// Everything is captured, shipped or in memory, and copied back, and the transaction in hand began after that.

@@ -423,7 +423,7 @@ impl fmt::Display for RestorePlan {
                 writeln!(f, "restores    commit of {time} at {index}:{offset}, {size} pages")?;
                 match digest {
                     Some(digest) => writeln!(f, "proof       digest {digest}")?,
-                    None => writeln!(f, "proof       digest before its object, SHA-256 and checksums within it")?,
+                    None => writeln!(f, "proof       digest before its object, content hash and checksums within it")?,
                 }
             }
             PlannedEnd::LastCommit { modified } => {

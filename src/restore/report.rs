@@ -12,7 +12,7 @@ use crate::types::{Generation, Index, Offset, PageCount, Position, Timestamp};
 pub enum Proof {
     /// Its digest is the one that was computed from the source.
     Digest,
-    /// The digest was right before the last object, of which only a part was wanted; that part has the SHA-256 and
+    /// The digest was right before the last object, of which only a part was wanted; that part has the content hash and
     /// the WAL checksums of the source.
     DigestAndChecksums,
     /// Litestream wrote the history: WAL checksums, salts and lengths are right, but nothing says what the database
@@ -88,7 +88,7 @@ impl fmt::Display for RestoreReport {
         match self.proof {
             Proof::Digest => write!(f, "digest verified ({})", self.digest),
             Proof::DigestAndChecksums => {
-                write!(f, "digest verified up to its object, SHA-256 and checksums within it ({})", self.digest)
+                write!(f, "digest verified up to its object, content hash and checksums within it ({})", self.digest)
             }
             Proof::Checksums => {
                 f.write_str("checksums verified; Litestream wrote this generation, so there is no digest")

@@ -2,6 +2,7 @@
 //!
 //! Pure: readers and writers are passed in.
 
+mod content;
 mod decode;
 mod digest;
 mod encode;
@@ -9,6 +10,7 @@ mod lz4;
 mod seal;
 mod varint;
 
+pub use content::{ContentHash, ContentHasher};
 pub use decode::{DecodeFault, Decoder};
 pub use digest::{PageHash, PageHashes, StateDigest, page_hash};
 pub use encode::Encoder;

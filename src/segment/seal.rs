@@ -1,6 +1,7 @@
 //! The seal: what an object says of itself, behind its data, in a frame that LZ4 readers skip.
 
 use super::StateDigest;
+use super::content::ContentHash;
 use super::varint;
 use crate::types::{Generation, Index, Offset, PageCount, PageSize, Position, Timestamp, WriterId};
 use crate::wal::{ByteOrder, Checksum, Salts, WAL_HEADER_BYTES, frame_bytes};
@@ -21,8 +22,8 @@ const SIZE_AFTER: usize = SIZE_BEFORE + 4;
 const DIGEST_BEFORE: usize = SIZE_AFTER + 4;
 const DIGEST_AFTER: usize = DIGEST_BEFORE + 8;
 const RAW_BYTES: usize = DIGEST_AFTER + 8;
-const SHA256: usize = RAW_BYTES + 8;
-const SALTS: usize = SHA256 + 32;
+const CONTENT: usize = RAW_BYTES + 8;
+const SALTS: usize = CONTENT + 32;
 const CHECKSUM_BEFORE: usize = SALTS + 8;
 const CHECKSUM_AFTER: usize = CHECKSUM_BEFORE + 8;
 const SOURCE_SALTS: usize = CHECKSUM_AFTER + 8;
@@ -101,8 +102,8 @@ pub struct Seal {
     pub digest_after: StateDigest,
     /// Length of the data, uncompressed.
     pub raw_bytes: u64,
-    /// SHA-256 of the data, uncompressed.
-    pub sha256: [u8; 32],
+    /// Hash of the data, uncompressed.
+    pub content: ContentHash,
     /// How the WAL's checksums read their input.
     pub order: ByteOrder,
     /// Salts of every frame in it (a segment only).
@@ -232,7 +233,7 @@ impl Seal {
         body.extend(self.digest_before.0.to_le_bytes());
         body.extend(self.digest_after.0.to_le_bytes());
         body.extend(self.raw_bytes.to_le_bytes());
-        body.extend(self.sha256);
+        body.extend(self.content);
         body.extend(self.salts.to_be_bytes());
         body.extend(self.checksum_before.to_be_bytes());
         body.extend(self.checksum_after.to_be_bytes());
@@ -291,7 +292,7 @@ impl Seal {
             digest_before: StateDigest(u64_at(body, DIGEST_BEFORE)),
             digest_after: StateDigest(u64_at(body, DIGEST_AFTER)),
             raw_bytes: u64_at(body, RAW_BYTES),
-            sha256: *body[SHA256..].first_chunk()?,
+            content: *body[CONTENT..].first_chunk()?,
             salts: Salts::from_be_bytes(*body[SALTS..].first_chunk()?),
             checksum_before: Checksum::from_be_bytes(*body[CHECKSUM_BEFORE..].first_chunk()?),
             checksum_after: Checksum::from_be_bytes(*body[CHECKSUM_AFTER..].first_chunk()?),

@@ -96,7 +96,7 @@ fn seal(plan: &SegmentPlan, author: &Author) -> Seal {
         digest_before: from.digest.unwrap_or(unknown),
         digest_after: to.digest.unwrap_or(unknown),
         raw_bytes: 0,
-        sha256: [0; 32],
+        content: [0; 32],
         order: plan.header.order,
         salts: plan.header.salts,
         checksum_before: from.checksum,

@@ -65,7 +65,7 @@ fn seal(ticket: &SnapshotTicket, author: &Author) -> Seal {
         digest_before: ticket.digest,
         digest_after: ticket.digest,
         raw_bytes: 0,
-        sha256: [0; 32],
+        content: [0; 32],
         order: ticket.order,
         salts: Salts::default(),
         checksum_before: Checksum::default(),

@@ -162,7 +162,7 @@ impl Recording {
             digest_before,
             digest_after: self.hashes.digest(),
             raw_bytes: 0,
-            sha256: [0; 32],
+            content: [0; 32],
             order: ByteOrder::Little,
             salts: Salts::default(),
             checksum_before: Checksum::default(),
