@@ -122,7 +122,7 @@ impl Connection {
         self.check(code)?;
         match (u32::try_from(frames), u32::try_from(copied)) {
             (Ok(frames), Ok(copied)) => Ok(Checkpoint::Done { frames, copied }),
-            _ => Ok(Checkpoint::Busy),
+            _ => Err(Error::Sqlite("the connection that checkpoints has not opened the WAL".to_owned())),
         }
     }
 
