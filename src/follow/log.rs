@@ -74,16 +74,21 @@ impl IndexLog {
     }
 
     /// Reads what is in the source's WAL only, and not kept yet, into memory.
-    fn keep(&mut self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<()> {
+    fn keep(&mut self, read: impl Fn(u64, &mut [u8]) -> io::Result<()>, spare: &mut Vec<u8>) -> io::Result<()> {
         if matches!(self.source, Source::Memory { .. }) {
             return Ok(());
         }
         let start = self.begin.source.offset.max(WAL_HEADER_BYTES as u64);
         let end = self.end().source.offset;
-        let (start, mut bytes) = self.kept.take().unwrap_or((start, Vec::new()));
-        let have = start + bytes.len() as u64;
-        if have < end {
-            bytes.extend(read(have, end - have)?);
+        let (start, mut bytes) = self.kept.take().unwrap_or_else(|| {
+            spare.clear();
+            (start, std::mem::take(spare))
+        });
+        let have = bytes.len();
+        let all = usize::try_from(end.saturating_sub(start)).map_err(io::Error::other)?;
+        if have < all {
+            bytes.resize(all, 0);
+            read(start + have as u64, &mut bytes[have..])?;
         }
         self.kept = Some((start, bytes));
         Ok(())
@@ -152,6 +157,8 @@ struct Inner {
     extras: Vec<Extra>,
     /// The source's WAL is not held any more: what is only there cannot be trusted.
     detached: bool,
+    /// Memory for the next handover: asking for it anew each time costs more than filling it.
+    spare: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -227,7 +234,8 @@ impl CommitLog {
     pub fn new(generation: Generation, replicas: usize, reason: &str) -> Self {
         let consumers = (0..replicas).map(|_| Consumer::NeedsSnapshot(reason.to_owned())).collect();
         let extras = vec![Extra::None; replicas];
-        let inner = Inner { generation, indexes: VecDeque::new(), consumers, extras, detached: false };
+        let inner =
+            Inner { generation, indexes: VecDeque::new(), consumers, extras, detached: false, spare: Vec::new() };
         Self { inner: Mutex::new(inner), news: watch::Sender::new(0) }
     }
 
@@ -310,26 +318,35 @@ impl CommitLog {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn read_ahead(&self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<()> {
+    pub fn read_ahead(&self, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
         let mut inner = self.lock();
         inner.forget_shipped();
-        inner.indexes.iter_mut().try_for_each(|log| log.keep(&read))
+        let Inner { indexes, spare, .. } = &mut *inner;
+        indexes.iter_mut().try_for_each(|log| log.keep(&read, spare))
     }
 
     /// Frees what was read ahead, because the WAL will not restart yet.
     pub fn drop_read_ahead(&self) {
-        self.lock().indexes.iter_mut().for_each(|log| log.kept = None);
+        let mut inner = self.lock();
+        let Inner { indexes, spare, .. } = &mut *inner;
+        indexes.iter_mut().filter_map(|log| log.kept.take()).for_each(|(_, bytes)| *spare = bytes);
     }
 
-    /// Takes everything that is not shipped yet into memory, by `read` (offset and length in the source's WAL), so that
+    /// Frees memory that was kept for the next handover.
+    pub fn rest(&self) {
+        self.lock().spare = Vec::new();
+    }
+
+    /// Takes everything that is not shipped yet into memory, by `read` (from an offset in the source's WAL), so that
     /// the WAL may restart.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn seal(&self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<SealPermit> {
+    pub fn seal(&self, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<SealPermit> {
         let mut inner = self.lock();
-        for log in &mut inner.indexes {
-            log.keep(&read)?;
+        let Inner { indexes, spare, .. } = &mut *inner;
+        for log in indexes {
+            log.keep(&read, spare)?;
             if let Some((start, bytes)) = log.kept.take() {
                 log.source = Source::Memory { start, bytes: Arc::new(bytes) };
             }
@@ -513,7 +530,11 @@ impl Inner {
             }
         }
         while self.indexes.front().is_some_and(|log| log.closed && log.commits.is_empty()) {
-            self.indexes.pop_front();
+            if let Some(IndexLog { source: Source::Memory { bytes, .. }, .. }) = self.indexes.pop_front()
+                && let Ok(bytes) = Arc::try_unwrap(bytes)
+            {
+                self.spare = bytes;
+            }
         }
     }
 }

@@ -229,6 +229,7 @@ impl Follower {
         if tick.commits == 0 {
             // An idle database keeps no memory that it does not need.
             self.buffer = Vec::new();
+            self.log.rest();
         }
         if let Some(due) = self.handover_due() {
             let instant = Instant::now();
