@@ -20,7 +20,7 @@ pub mod watch;
 
 use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ impl Default for Limits {
         Self {
             checkpoint_pages: 1000,
             checkpoint_interval: Some(Duration::from_secs(60)),
-            tail_bytes: 24 << 20,
+            tail_bytes: 12 << 20,
             wal_bytes: 1 << 30,
             index_bytes: log::INDEX_BYTES_MAX,
         }
@@ -209,6 +209,12 @@ impl Follower {
     #[must_use]
     pub fn log(&self) -> &Arc<CommitLog> {
         &self.log
+    }
+
+    /// The real path of the database.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the wal-index shows anything that has not been captured. Reads shared memory only.
