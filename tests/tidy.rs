@@ -71,6 +71,13 @@ fn links_in_the_documentation_lead_somewhere() {
 }
 
 #[test]
+fn every_key_of_the_configuration_is_documented_with_its_default() {
+    let files = all_files();
+    let text = |path: &str| &files.iter().find(|file| file.path == path).unwrap().text;
+    assert_none(&links::undocumented_keys(text("litestream.yml.example"), text("docs/configuration.md")));
+}
+
+#[test]
 fn the_tree_was_found_at_all() {
     let files = all_files();
     for known in ["src/lib.rs", "src/wal/chain.rs", "replica-backends/src/lib.rs", "docs/format.md", "tests/run"] {
