@@ -91,6 +91,7 @@ fn mutate(input: &mut Vec<u8>, inputs: &[&[u8]], random: &mut Rng) {
 }
 
 /// Chains all frames to the header again, so that the scan comes to what is behind the checksums.
+#[expect(clippy::ptr_arg, reason = "one of several repairs, of which others change the length")]
 fn repair_wal(wal: &mut Vec<u8>) {
     use crate::wal::{Chain, WAL_HEADER_BYTES, WalHeader, frame_bytes};
     let Ok(header) = WalHeader::parse(wal).or_else(|_| WalHeader::parse(WAL)) else { return };
