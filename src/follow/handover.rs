@@ -1,4 +1,4 @@
-//! Pinned → Sealing → Guarded: letting the WAL restart without an instant in which a commit could slip away.
+//! Pinned, Sealing, Guarded: letting the WAL restart without an instant in which a commit could slip away.
 
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -43,7 +43,7 @@ pub enum Command {
     /// Print the version
     Version(Nothing),
     /// Show replication and restore on a database made for the purpose
-    Demo(Nothing),
+    Demo(Demo),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +58,14 @@ pub struct Config {
 
 #[derive(Debug, Args)]
 pub struct Nothing {
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub write: Option<PathBuf>,
     #[arg(hide = true)]
     pub arguments: Vec<OsString>,
 }
