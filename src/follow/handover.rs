@@ -104,7 +104,8 @@ impl Follower {
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
-        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(), "held the write lock");
+        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(),
+            "held the write lock");
         sealed
     }
 
@@ -267,9 +268,9 @@ impl Follower {
         self.snapshot_wanted_since = None;
     }
 
-    /// Pinned, and a reader of the application's keeps the WAL from being copied back: the snapshot takes the pages that
-    /// are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held is
-    /// in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
+    /// Pinned, and a reader of the application's keeps the WAL from being copied back: the snapshot takes the pages
+    /// that are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held
+    /// is in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
     fn offer_beside_wal(&mut self, reason: String, now: Timestamp) -> Result<(), Lost> {
         let index: WalIndex = self.lines[self.held].wal_index()?;
         self.capture(&index, now)?;
