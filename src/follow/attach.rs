@@ -106,7 +106,7 @@ pub fn attach(
         _ => "the replica does not have the history that another replica continues".to_owned(),
     };
     let log = Arc::new(CommitLog::new(generation, points.len(), &reason));
-    let checkpointer = open()?;
+    let checkpointer = joined(open()?)?;
     let instant = Instant::now();
     let mut follower = Follower {
         limits,
@@ -163,6 +163,13 @@ fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
         }
     }
     Err(Lost::Sqlite(crate::sqlite::Error::Busy("the WAL does not hold still long enough to be pinned")))
+}
+
+/// A connection that has never read does not know that there is a WAL, and its checkpoints would do nothing.
+fn joined(mut connection: Connection) -> Result<Connection, Lost> {
+    connection.begin_read()?;
+    connection.end();
+    Ok(connection)
 }
 
 fn page_size(line: &Connection) -> Result<PageSize, Lost> {

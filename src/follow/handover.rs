@@ -165,7 +165,10 @@ impl Follower {
         self.lines[self.held].end();
         let checkpoint = self.checkpoint_while_sealed();
         self.lines[self.held].begin_read()?;
-        if !checkpoint?.is_complete(index.frames) {
+        checkpoint?;
+        // The wal-index decides, not what our checkpoint says of itself: if another process was at it, that one may
+        // have copied the last frame before our transaction began.
+        if !self.lines[self.held].wal_index()?.is_copied() {
             // A reader of the application's is in the way: normal. Frames are left to copy, so this is a true pin.
             self.hold = Hold::Pinned { mark: index.frames };
             return Ok(false);

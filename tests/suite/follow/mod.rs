@@ -1,0 +1,4 @@
+//! Following and shipping, with real processes: writers, replicators, and the real Litestream as a judge.
+
+mod scene;
+mod storm;

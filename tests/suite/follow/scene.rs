@@ -1,0 +1,365 @@
+//! A stage for tests with real processes: a database, its replicas, and everybody who works on them.
+//!
+//! The test's own process never opens the database with SQLite: its locks are its processes' affair.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Nothing in these tests takes this long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One database and everything around it.
+pub struct Scene {
+    folder: TempDir,
+    /// Lines under `dbs: - path:`, such as `min-checkpoint-page-count: 50`.
+    pub database_keys: String,
+    /// URLs of the replicas; one file replica by default.
+    pub replicas: Vec<PathBuf>,
+    /// Where the configuration says that the database is.
+    pub configured_path: PathBuf,
+}
+
+impl Scene {
+    /// Nothing but a folder.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (replicas, configured_path) = (vec![folder.path().join("replica")], folder.path().join("app.db"));
+        Self { folder, database_keys: String::new(), replicas, configured_path }
+    }
+
+    /// A database as `chain.py` makes it.
+    pub fn with_chain(page_size: u32) -> Self {
+        let scene = Self::new();
+        let made =
+            python("chain.py").arg("init").arg(scene.db()).args(["--page-size", &page_size.to_string()]).status();
+        assert!(made.unwrap().success());
+        scene
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The database.
+    pub fn db(&self) -> PathBuf {
+        self.path("app.db")
+    }
+
+    /// The first replica.
+    pub fn replica(&self) -> &Path {
+        &self.replicas[0]
+    }
+
+    fn write_config(&self) -> PathBuf {
+        let keys = self.database_keys.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        let replicas = self.replicas.iter().enumerate();
+        let replicas =
+            replicas.map(|(n, path)| format!("      - {{name: r{n}, type: file, path: {}}}\n", path.display()));
+        let text = format!(
+            "logging: {{level: debug}}\ndbs:\n  - path: {}\n{keys}    replicas:\n{}",
+            self.configured_path.display(),
+            replicas.collect::<String>(),
+        );
+        let path = self.path("lightship.yml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A command that would start a replicator.
+    pub fn replicate_command(&self) -> Command {
+        let mut command = lightship();
+        command.arg("replicate").arg("-config").arg(self.write_config());
+        command
+    }
+
+    /// Starts a replicator. Its log goes on where that of an earlier one ended.
+    pub fn replicate(&self) -> Replicator {
+        Replicator::start(self.replicate_command(), self.path("log"))
+    }
+
+    /// Starts a replicator and waits until every replica has its first snapshot.
+    pub fn replicate_and_wait(&self) -> Replicator {
+        let replicator = self.replicate();
+        wait_until("the first snapshot", || {
+            self.replicas.iter().all(|replica| objects(replica).iter().any(|o| o.contains("/snapshots/")))
+        });
+        replicator
+    }
+
+    /// Everything that all replicators of this scene have said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Runs `sql` on the database in a process of its own.
+    pub fn sql(&self, shell: Shell, sql: &str) {
+        shell.run(&self.db(), sql);
+    }
+
+    /// The database file, after a process of its own has copied all of the WAL into it.
+    pub fn source(&self) -> Vec<u8> {
+        Shell::Python.run(&self.db(), "PRAGMA wal_checkpoint(TRUNCATE);");
+        fs::read(self.db()).unwrap()
+    }
+
+    /// Restores from `replica` with our own program.
+    pub fn restored_from(&self, replica: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
+        let output = self.folder.path().join("restored");
+        let mut command = lightship();
+        command.arg("restore").arg("-o").arg(&output).args(arguments).arg(url(replica));
+        run_restore(command, &output)
+    }
+
+    /// Restores the latest state from the first replica.
+    pub fn restored(&self) -> Vec<u8> {
+        self.restored_from(self.replica(), &[]).unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
+    /// Restores with a real Litestream.
+    pub fn restored_by(&self, litestream: &Path, replica: &Path) -> Result<Vec<u8>, String> {
+        let output = self.folder.path().join("restored-by-litestream");
+        let mut command = Command::new(litestream);
+        command.arg("restore").arg("-o").arg(&output).arg(url(replica));
+        run_restore(command, &output)
+    }
+
+    /// Starts a writer of `chain.py` and waits for its first word.
+    pub fn writer(&self, arguments: &[&str]) -> Writer {
+        Writer::start(python("chain.py").arg("write").arg(self.db()).args(arguments))
+    }
+}
+
+fn run_restore(mut command: Command, output: &Path) -> Result<Vec<u8>, String> {
+    let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    if !ended.status.success() {
+        let said = [ended.stdout, ended.stderr].concat();
+        return Err(format!("{command:?}: {}\n{}", ended.status, String::from_utf8_lossy(&said)));
+    }
+    let bytes = fs::read(output).unwrap();
+    fs::remove_file(output).unwrap();
+    Ok(bytes)
+}
+
+/// The program under test.
+pub fn lightship() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_lightship"))
+}
+
+/// A script of `tests/support`.
+pub fn python(script: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(script));
+    command
+}
+
+/// The URL of a file replica.
+pub fn url(replica: &Path) -> String {
+    format!("file://{}", replica.display())
+}
+
+/// Paths of all objects of a replica, relative to its generations.
+pub fn objects(replica: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![replica.join("generations")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "lz4") {
+                found.push(path.strip_prefix(replica.join("generations")).unwrap().display().to_string());
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Names of the generations of a replica that have a snapshot.
+pub fn generations(replica: &Path) -> Vec<String> {
+    let mut all: Vec<String> = objects(replica).iter().map(|object| object[..16].to_owned()).collect();
+    all.dedup();
+    all
+}
+
+/// How many indexes a replica has, over all generations.
+pub fn indexes(replica: &Path) -> usize {
+    let objects = objects(replica);
+    let mut all: Vec<&str> = objects.iter().filter_map(|o| o.split_once('_').map(|(index, _)| index)).collect();
+    all.dedup();
+    all.len()
+}
+
+/// Who runs SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shell {
+    /// Python's sqlite3.
+    Python,
+    /// The sqlite3 program.
+    Cli,
+}
+
+impl Shell {
+    /// Runs `sql` on `database`, and ends.
+    pub fn run(self, database: &Path, sql: &str) {
+        let mut command = match self {
+            Self::Python => python("run_sql.py"),
+            Self::Cli => {
+                let mut command = Command::new("sqlite3");
+                command.arg("-bail");
+                command
+            }
+        };
+        let mut child =
+            command.arg(database).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{self:?}: {}\n{sql}", String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
+/// The number of the commit after which `bytes` is the state of a database of `chain.py`; panics if it is none.
+pub fn chain_length(bytes: &[u8]) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checked.db");
+    fs::write(&path, bytes).unwrap();
+    let ended = python("chain.py").arg("check").arg(&path).output().unwrap();
+    let error = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "not the state after any commit: {error}");
+    String::from_utf8(ended.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// The real Litestream 0.3.13 or 0.5.17.
+pub fn litestream(variable: &str, version: &str) -> PathBuf {
+    let installed =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/tools/litestream-{version}/bin/litestream"));
+    let path = std::env::var_os(variable).map_or(installed, PathBuf::from);
+    assert!(path.is_file(), "no Litestream {version} at {}: run tests/setup, or set {variable}", path.display());
+    path
+}
+
+/// A setting of a long test.
+pub fn setting(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}
+
+/// Waits for `condition`.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A running writer; killed when dropped.
+pub struct Writer {
+    /// Its process.
+    pub child: Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Writer {
+    /// Starts `command` and waits for its first line.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        assert!(out.read_line(&mut line).unwrap() > 0, "the writer did not start");
+        Self { child, out }
+    }
+
+    /// Waits until it has done its work; with `--stay` it then still holds its connection.
+    pub fn commits(&mut self) -> u64 {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line.trim().strip_prefix("commits ").unwrap_or_else(|| panic!("the writer failed: {line:?}")).parse().unwrap()
+    }
+
+    /// Lets one that stays go.
+    pub fn leave(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running replicator; killed when dropped.
+pub struct Replicator {
+    /// Its process.
+    pub child: Child,
+    log: PathBuf,
+}
+
+impl Replicator {
+    /// Starts `command`, appending what it says to `log`.
+    pub fn start(mut command: Command, log: PathBuf) -> Self {
+        let out = fs::File::options().create(true).append(true).open(&log).unwrap();
+        let child = command.stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+        Self { child, log }
+    }
+
+    /// Waits until it (or an earlier one with the same log) has said `text`.
+    pub fn wait_for(&self, text: &str) {
+        let said = || fs::read_to_string(&self.log).unwrap_or_default();
+        let since = Instant::now();
+        while !said().contains(text) {
+            assert!(since.elapsed() < PATIENCE, "waited in vain for {text:?}:\n{}", said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends SIGTERM and waits for its end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// [`Self::stop`], and everything must be in the replicas.
+    pub fn stop_well(self) {
+        let log = self.log.clone();
+        let status = self.stop();
+        assert!(status.success(), "{status}\n{}", fs::read_to_string(log).unwrap());
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the replicator's end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Replicator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
