@@ -212,7 +212,7 @@ impl Shell {
             Self::Python => python("run_sql.py"),
             Self::Cli => {
                 let mut command = Command::new("sqlite3");
-                command.arg("-bail");
+                command.args(["-bail", "-cmd", ".timeout 30000"]);
                 command
             }
         };
