@@ -27,7 +27,7 @@ use error::CliError;
 /// Carries out a command line, the name of the program first. 0 is success; everything else is 1, as in Litestream 0.3.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
-    let console = Console::default();
+    let console = Console;
     let command = match args::parse(argv.clone()) {
         Ok(command) => command,
         Err(exit) => {

@@ -37,7 +37,8 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
     let work = async {
         if command.dry_run {
             let choice = restore::plan(&replicas.backends, &request, &progress).await?;
-            return Ok(console.table(&format!("replica     {}\n{}\n", choice.source.name, choice.plan)));
+            console.table(&format!("replica     {}\n{}\n", choice.source.name, choice.plan));
+            return Ok(());
         }
         let report = restore::restore(&replicas.backends, &request, &progress).await?;
         progress.bar.finish_and_clear();

@@ -106,7 +106,10 @@ pub fn attach(
         _ => "the replica does not have the history that another replica continues".to_owned(),
     };
     let log = Arc::new(CommitLog::new(generation, points.len(), &reason));
-    let checkpointer = joined(open()?)?;
+    let mut checkpointer = open()?;
+    // SQLite opens the WAL at the first read, and does not checkpoint before that.
+    checkpointer.begin_read()?;
+    checkpointer.end();
     let instant = Instant::now();
     let mut follower = Follower {
         limits,
@@ -131,6 +134,7 @@ pub fn attach(
         lease: Weak::new(),
         snapshot_wanted_since: None,
         handover_at: instant,
+        bulk_at: instant,
         not_before: instant,
         failures: 0,
         blocked: false,
@@ -163,13 +167,6 @@ fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
         }
     }
     Err(Lost::Sqlite(crate::sqlite::Error::Busy("the WAL does not hold still long enough to be pinned")))
-}
-
-/// A connection that has never read does not know that there is a WAL, and its checkpoints would do nothing.
-fn joined(mut connection: Connection) -> Result<Connection, Lost> {
-    connection.begin_read()?;
-    connection.end();
-    Ok(connection)
 }
 
 fn page_size(line: &Connection) -> Result<PageSize, Lost> {
@@ -352,16 +349,13 @@ impl Follower {
         if self.hold != Hold::Guarded {
             return Ok(());
         }
-        let wal = self.wal.clone();
-        match self.log.seal(self.limits.tail_bytes, |offset, len| wal.read(offset, len)) {
-            Some(_permit) => self.close_index(),
-            None => {
-                let lost = self.log.abandon_laggards(self.limits.tail_bytes);
-                tracing::warn!(db = %self.path.display(), replicas = lost,
-                    "too much was written while nobody followed: the replica gets a new snapshot");
-                self.close_index()
-            }
+        if self.log.unshipped_bytes() > self.limits.tail_bytes {
+            let replicas = self.log.abandon_laggards(self.limits.tail_bytes);
+            tracing::warn!(db = %self.path.display(), replicas,
+                "too much was written while nobody followed: the replica gets a new snapshot");
         }
+        let _permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+        self.close_index()
     }
 }
 

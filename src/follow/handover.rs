@@ -1,5 +1,6 @@
 //! Pinned → Sealing → Guarded: letting the WAL restart without an instant in which a commit could slip away.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,12 @@ use crate::types::{PageNo, Timestamp};
 
 /// So few frames may be left to copy while the write lock is held.
 const SEAL_FRAMES_MAX: u32 = 64;
-/// How long, with the write lock held, somebody else's checkpoint is waited for.
+/// How long somebody else's checkpoint is waited for: with no lock in hand, and with the write lock held.
+const BULK_PATIENCE: Duration = Duration::from_millis(250);
 const SEAL_PATIENCE: Duration = Duration::from_millis(10);
-const SEAL_SLEEP: Duration = Duration::from_micros(100);
+/// How often the WAL is copied back while its restart has to wait for the shippers.
+const BULK_INTERVAL: Duration = Duration::from_millis(200);
+const CHECKPOINT_SLEEP: Duration = Duration::from_micros(200);
 /// How often the bulk is copied before the write lock is tried for anyway.
 const BULK_ROUNDS: u32 = 6;
 /// Between two attempts, at first and at most.
@@ -72,13 +76,23 @@ impl Follower {
     fn reach_guard(&mut self, now: Timestamp) -> Result<bool, Lost> {
         if self.is_blocked() {
             self.give_up_laggards();
-            return Ok(false);
+            // The WAL cannot restart yet, but copying it back must not pile up.
+            if self.bulk_at.elapsed() < BULK_INTERVAL {
+                return Ok(false);
+            }
         }
+        self.bulk_at = Instant::now();
         self.recognise_database()?;
-        self.copy_bulk(now)?;
-        if self.is_blocked() {
+        if !self.copy_bulk(now)? || self.is_blocked() {
             return Ok(false);
         }
+        self.log.read_ahead(self.wal_reader()).map_err(Lost::ReadWal)?;
+        let sealed = self.try_seal(now);
+        self.log.drop_read_ahead();
+        sealed
+    }
+
+    fn try_seal(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let other = 1 - self.held;
         match self.lines[other].begin_write() {
             Ok(()) => {}
@@ -116,23 +130,28 @@ impl Follower {
             "the WAL has reached its cap: giving up on replicas that lag, they will get a new snapshot");
     }
 
-    /// Copies most of the WAL into the database file, holding no lock that a writer needs.
-    fn copy_bulk(&mut self, now: Timestamp) -> Result<(), Lost> {
+    /// Copies most of the WAL into the database file, holding no lock that a writer needs. False if somebody else keeps
+    /// checkpointing.
+    fn copy_bulk(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let mut left_before = u32::MAX;
         for _ in 0..BULK_ROUNDS {
             self.move_pin(now)?;
-            if self.checkpointer.checkpoint_passive()? == Checkpoint::Busy {
-                return Ok(());
+            // When it is over nothing is left to copy before our pin, so nobody's checkpoint will be in the way of ours
+            // while the write lock is held.
+            if self.checkpoint_within(BULK_PATIENCE)? == Checkpoint::Busy {
+                tracing::debug!(db = %self.path.display(), "handover put off: somebody else keeps checkpointing");
+                return Ok(false);
             }
             let index = self.lines[self.held].wal_index()?;
             self.capture(&index, now)?;
             let left = index.frames.saturating_sub(index.copied);
+            tracing::debug!(db = %self.path.display(), frames = index.frames, left, "copied the bulk of the WAL");
             if left <= SEAL_FRAMES_MAX || left >= left_before {
-                return Ok(());
+                return Ok(true);
             }
             left_before = left;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Moves the pin to the end of the WAL, so that a checkpoint may copy up to there.
@@ -163,7 +182,7 @@ impl Follower {
             return Ok(false);
         }
         self.lines[self.held].end();
-        let checkpoint = self.checkpoint_while_sealed();
+        let checkpoint = self.checkpoint_within(SEAL_PATIENCE);
         self.lines[self.held].begin_read()?;
         checkpoint?;
         // The wal-index decides, not what our checkpoint says of itself: if another process was at it, that one may
@@ -173,21 +192,25 @@ impl Follower {
             self.hold = Hold::Pinned { mark: index.frames };
             return Ok(false);
         }
-        let wal = self.wal.clone();
-        let permit = self.log.seal(u64::MAX, |offset, len| wal.read(offset, len));
-        self.guard(permit.ok_or_else(|| Lost::ReadWal(std::io::ErrorKind::UnexpectedEof.into()))?)?;
+        let permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+        self.guard(permit)?;
         Ok(true)
     }
 
-    /// A checkpoint of somebody else's may be under way; it is soon over, for there is little left to copy.
-    fn checkpoint_while_sealed(&mut self) -> Result<Checkpoint, crate::sqlite::Error> {
+    pub(super) fn wal_reader(&self) -> impl Fn(u64, u64) -> io::Result<Vec<u8>> {
+        let wal = self.wal.clone();
+        move |offset, len| wal.read(offset, len)
+    }
+
+    /// A checkpoint that waits so long for one of somebody else's to end.
+    fn checkpoint_within(&mut self, patience: Duration) -> Result<Checkpoint, crate::sqlite::Error> {
         let since = Instant::now();
         loop {
             let checkpoint = self.checkpointer.checkpoint_passive()?;
-            if checkpoint != Checkpoint::Busy || since.elapsed() >= SEAL_PATIENCE {
+            if checkpoint != Checkpoint::Busy || since.elapsed() >= patience {
                 return Ok(checkpoint);
             }
-            std::thread::sleep(SEAL_SLEEP);
+            std::thread::sleep(CHECKPOINT_SLEEP);
         }
     }
 

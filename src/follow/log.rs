@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -44,7 +45,7 @@ pub enum Source {
         /// Offset in the source's WAL file.
         start: u64,
         /// What stood there.
-        bytes: Arc<[u8]>,
+        bytes: Arc<Vec<u8>>,
     },
 }
 
@@ -57,6 +58,8 @@ struct IndexLog {
     /// Where the oldest replica is; everything before is forgotten.
     begin: Mark,
     commits: VecDeque<Mark>,
+    /// Frames that have been read ahead for [`CommitLog::seal`], and where they begin in the source's WAL file.
+    kept: Option<(u64, Vec<u8>)>,
     /// Its frames have other salts and checksums than the source's.
     rebased: bool,
     /// Nothing more will be appended.
@@ -68,6 +71,22 @@ struct IndexLog {
 impl IndexLog {
     fn end(&self) -> &Mark {
         self.commits.back().unwrap_or(&self.begin)
+    }
+
+    /// Reads what is in the source's WAL only, and not kept yet, into memory.
+    fn keep(&mut self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<()> {
+        if matches!(self.source, Source::Memory { .. }) {
+            return Ok(());
+        }
+        let start = self.begin.source.offset.max(WAL_HEADER_BYTES as u64);
+        let end = self.end().source.offset;
+        let (start, mut bytes) = self.kept.take().unwrap_or((start, Vec::new()));
+        let have = start + bytes.len() as u64;
+        if have < end {
+            bytes.extend(read(have, end - have)?);
+        }
+        self.kept = Some((start, bytes));
+        Ok(())
     }
 
     /// Bytes of it in the source's WAL that `consumer` has yet to ship.
@@ -237,10 +256,10 @@ impl CommitLog {
     /// Opens `index` at `begin`; the one before it must be closed.
     pub fn open_index(&self, opening: Opening) {
         let Opening { index, header, source, begin, rebased } = opening;
-        let (commits, used) = (VecDeque::new(), begin.offset.0 > 0);
+        let (commits, kept, used) = (VecDeque::new(), None, begin.offset.0 > 0);
         let mut inner = self.lock();
         debug_assert!(inner.indexes.back().is_none_or(|last| last.closed));
-        inner.indexes.push_back(IndexLog { index, header, source, begin, commits, rebased, closed: false, used });
+        inner.indexes.push_back(IndexLog { index, header, source, begin, commits, kept, rebased, closed: false, used });
     }
 
     /// Puts `replica` where its last object ended.
@@ -287,24 +306,36 @@ impl CommitLog {
         inner.indexes.iter().map(|log| inner.unshipped(log)).sum()
     }
 
-    /// Takes everything that is not shipped yet into memory, by `read` (offset and length in the source's WAL), so that
-    /// the WAL may restart. `None` if it is more than `bytes_max`, or cannot be read.
-    pub fn seal(&self, bytes_max: u64, read: impl Fn(u64, u64) -> std::io::Result<Vec<u8>>) -> Option<SealPermit> {
+    /// Reads what is unshipped into memory ahead of [`CommitLog::seal`], which then has little left to read.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_ahead(&self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<()> {
         let mut inner = self.lock();
         inner.forget_shipped();
-        let in_wal = |log: &&IndexLog| matches!(log.source, Source::Wal(_));
-        let total: u64 = inner.indexes.iter().filter(in_wal).map(|log| inner.unshipped(log)).sum();
-        if total > bytes_max {
-            return None;
-        }
+        inner.indexes.iter_mut().try_for_each(|log| log.keep(&read))
+    }
+
+    /// Frees what was read ahead, because the WAL will not restart yet.
+    pub fn drop_read_ahead(&self) {
+        self.lock().indexes.iter_mut().for_each(|log| log.kept = None);
+    }
+
+    /// Takes everything that is not shipped yet into memory, by `read` (offset and length in the source's WAL), so that
+    /// the WAL may restart.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn seal(&self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<SealPermit> {
+        let mut inner = self.lock();
         for log in &mut inner.indexes {
-            let Source::Wal(_) = log.source else { continue };
-            let start = log.begin.source.offset.max(WAL_HEADER_BYTES as u64);
-            let len = log.end().source.offset.saturating_sub(start);
-            let bytes = if len == 0 { Vec::new() } else { read(start, len).ok()? };
-            log.source = Source::Memory { start, bytes: bytes.into() };
+            log.keep(&read)?;
+            if let Some((start, bytes)) = log.kept.take() {
+                log.source = Source::Memory { start, bytes: Arc::new(bytes) };
+            }
         }
-        Some(SealPermit(()))
+        inner.forget_shipped();
+        Ok(SealPermit(()))
     }
 
     /// The reasons of the replicas that wait for a snapshot.

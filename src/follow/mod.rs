@@ -55,7 +55,7 @@ impl Default for Limits {
         Self {
             checkpoint_pages: 1000,
             checkpoint_interval: Some(Duration::from_secs(60)),
-            tail_bytes: 8 << 20,
+            tail_bytes: 24 << 20,
             wal_bytes: 1 << 30,
             index_bytes: log::INDEX_BYTES_MAX,
         }
@@ -185,6 +185,7 @@ pub struct Follower {
     lease: Weak<SnapshotTicket>,
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
+    bulk_at: Instant,
     not_before: Instant,
     failures: u32,
     /// A handover is due, but too much is unshipped.

@@ -7,10 +7,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
+
+/// How long events are left to gather, and how long they are worked on at most before the next rest.
+const REST: Duration = Duration::from_millis(1);
 
 /// File names in a watched folder, and whom their changes wake.
 type Names = HashMap<OsString, Arc<Notify>>;
@@ -31,7 +35,15 @@ impl Watcher {
     pub fn new() -> notify::Result<Self> {
         let folders = Folders::default();
         let told = Arc::clone(&folders);
-        let inner = notify::recommended_watcher(move |event| wake(&told, event))?;
+        let mut rested = Instant::now();
+        let inner = notify::recommended_watcher(move |event| {
+            wake(&told, event);
+            if rested.elapsed() >= REST {
+                // Meanwhile the kernel folds a busy writer's events into one, and the writer need not wake us each time.
+                std::thread::sleep(REST);
+                rested = Instant::now();
+            }
+        })?;
         Ok(Self { inner: Mutex::new(inner), folders })
     }
 

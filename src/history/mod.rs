@@ -3,12 +3,17 @@
 mod catalog;
 pub mod keys;
 mod plan;
+mod plan_error;
+mod restore_plan;
 mod seals;
 mod timeline;
 
 pub use catalog::{Catalog, Entry, History};
 pub use keys::ObjectName;
-pub use plan::{PlanError, PlanStop, PlannedEnd, PlannedObject, RestorePlan, Target, plan};
-pub(crate) use plan::{check_place, key as plan_key};
+pub use plan::plan;
+pub(crate) use plan_error::check_place;
+pub use plan_error::{PlanError, PlanStop};
+pub(crate) use restore_plan::key as plan_key;
+pub use restore_plan::{PlannedEnd, PlannedObject, RestorePlan, Target};
 pub use seals::{NeedsSeals, Sealing, Seals};
 pub use timeline::{Bounds, all_bounds, bounds, end};

@@ -1,177 +1,10 @@
-//! Which objects a restore needs, in which order, and where it stops. A plan is a value: it can be printed and refused.
+//! Which objects a restore needs, in which order, and where it stops.
 
-use std::fmt;
-
-use super::timeline::{self, Bounds};
-use super::{Entry, History, NeedsSeals, ObjectName, Sealing, Seals};
-use crate::segment::{Commit, Seal, SealFault, StateDigest};
-use crate::types::{Generation, Index, Offset, PageCount, Timestamp};
-
-/// Which state is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// The newest.
-    Latest,
-    /// The last commit that was seen at or before this instant.
-    Time(Timestamp),
-    /// Everything up to the end of this index.
-    Index(Index),
-}
-
-impl Target {
-    /// How well a generation with these bounds serves: the greatest wins. A generation that contains the wanted time
-    /// is better than one that ended before it, and that is better than one that began after it; among equals the
-    /// one that reaches furthest.
-    #[must_use]
-    pub fn preference(self, bounds: Bounds) -> (bool, bool, Timestamp) {
-        match self {
-            Self::Time(time) => (bounds.contain(time), bounds.begin <= time, bounds.end),
-            Self::Latest | Self::Index(_) => (true, true, bounds.end),
-        }
-    }
-}
-
-/// One object to fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedObject {
-    /// Which.
-    pub name: ObjectName,
-    /// Size in the store, in bytes.
-    pub stored_bytes: u64,
-    /// Its seal, if planning had to read it.
-    pub seal: Option<Box<Seal>>,
-}
-
-/// What is known of the end of a restore before it begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlannedEnd {
-    /// Lightship wrote the history: this commit.
-    Commit {
-        /// Where it ends: index and offset.
-        at: (Index, Offset),
-        /// Size of the database then.
-        size: PageCount,
-        /// When it was seen.
-        time: Timestamp,
-        /// Digest of the database, if the commit is the last one of its object.
-        digest: Option<StateDigest>,
-    },
-    /// Litestream wrote the history: the last commit in the planned objects, the newest of which has this time.
-    LastCommit {
-        /// The store's time of the last object.
-        modified: Timestamp,
-    },
-}
-
-/// A restore, before anything is fetched.
-///
-/// Invariant: the segments' indexes begin with the snapshot's and leave none out, and each index begins at offset 0.
-/// That no segment *within* an index is missing shows where seals are known, otherwise when the data has been read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestorePlan {
-    /// The generation restored.
-    pub generation: Generation,
-    /// Where it starts.
-    pub snapshot: PlannedObject,
-    /// What is replayed over it, in order.
-    pub segments: Vec<PlannedObject>,
-    /// Where it stops.
-    pub end: PlannedEnd,
-    /// The object after the last planned one, if there is one: it shows whether something between is missing.
-    pub next: Option<ObjectName>,
-    /// The wanted point lies behind the end of the history.
-    pub beyond_end: bool,
-}
-
-/// Why there is no plan. Every message names the object, or the range that can be restored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// Segments without a snapshot to replay them over.
-    #[error("generation {0} has no snapshot, so it cannot be restored; choose another one with -generation")]
-    NoSnapshot(Generation),
-    /// The wanted time comes before everything.
-    #[error("{wanted} is before the first restorable point: generation {generation} reaches from {} to {}", bounds.begin, bounds.end)]
-    TooEarly {
-        /// Of which generation.
-        generation: Generation,
-        /// What was asked for.
-        wanted: Timestamp,
-        /// What there is.
-        bounds: Bounds,
-    },
-    /// The wanted index comes before everything.
-    #[error("no snapshot of generation {generation} has an index of {wanted} or less; the first is {first}")]
-    IndexTooLow {
-        /// Of which generation.
-        generation: Generation,
-        /// What was asked for.
-        wanted: Index,
-        /// What there is.
-        first: Index,
-    },
-    /// An object is missing although a later one is there.
-    #[error(
-        "{} is missing, but {} exists: the history has a hole there; restore a point before it with -timestamp or -index, or use another replica",
-        key(missing),
-        key(next)
-    )]
-    Missing {
-        /// The object that should be there.
-        missing: ObjectName,
-        /// The one that shows it.
-        next: ObjectName,
-    },
-    /// Something between two objects is missing, or belongs elsewhere.
-    #[error(
-        "{} does not continue {}: an object between them is missing; restore a point before it with -timestamp or -index, or use another replica",
-        key(next),
-        key(before)
-    )]
-    Hole {
-        /// The last object before the hole.
-        before: ObjectName,
-        /// The first one after it.
-        next: ObjectName,
-    },
-    /// Two objects hold the same bytes of the WAL.
-    #[error("{} begins before {} ends: two writers, or an object in the wrong place", key(next), key(before))]
-    Overlap {
-        /// The first of the two.
-        before: ObjectName,
-        /// The second.
-        next: ObjectName,
-    },
-    /// An object of a sealed generation has no seal.
-    #[error("{}: its seal is missing; its end may be cut off", key(.0))]
-    SealMissing(ObjectName),
-    /// A seal that cannot be used.
-    #[error("{}: {}", key(.0), .1)]
-    Seal(ObjectName, SealFault),
-    /// The seal is another object's.
-    #[error("{}: its seal is that of {}/{}:{}; the object has been renamed or swapped", key(.0), .1, .2, .3)]
-    Misplaced(ObjectName, Generation, Index, Offset),
-}
-
-/// Why planning stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PlanStop {
-    /// These seals have to be read first; then plan again.
-    Needs(NeedsSeals),
-    /// There is no plan.
-    Fault(Box<PlanError>),
-}
-
-impl From<NeedsSeals> for PlanStop {
-    fn from(needs: NeedsSeals) -> Self {
-        Self::Needs(needs)
-    }
-}
-
-impl From<PlanError> for PlanStop {
-    fn from(error: PlanError) -> Self {
-        Self::Fault(Box::new(error))
-    }
-}
+use super::plan_error::{PlanError, PlanStop, check_place};
+use super::timeline;
+use super::{Entry, History, ObjectName, PlannedEnd, PlannedObject, RestorePlan, Sealing, Seals, Target};
+use crate::segment::{Commit, Seal};
+use crate::types::{Index, Offset, Timestamp};
 
 /// Plans the restore of `target` from one generation.
 ///
@@ -208,7 +41,8 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
     let beyond_end = match (target, end) {
         (Target::Latest, _) => false,
         (Target::Index(wanted), _) => wanted > last.name.index(),
-        (Target::Time(time), PlannedEnd::Commit { time: reached, .. }) => later.is_empty() && reached < time,
+        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => later.is_empty() && end < time,
+        (Target::Time(_), PlannedEnd::Commit { .. }) => false,
         (Target::Time(time), PlannedEnd::LastCommit { modified }) => later.is_empty() && modified < time,
     };
     let plan = RestorePlan {
@@ -329,108 +163,46 @@ fn sealed_end(last: &Entry, seals: &Seals, target: Target) -> Result<PlannedEnd,
     })
 }
 
-/// If the restore goes to the very end of `last` but not to the wanted time, what comes next must continue it:
-/// otherwise the commits wanted may be in an object that is missing.
+/// If the restore goes to the very end of `last`, what comes next must continue it: otherwise the commits wanted may
+/// be in an object that is missing. Somebody who asks for the very time of the last commit before a hole gets it.
 fn check_next(last: &Entry, next: &Entry, seals: &Seals, wanted: Timestamp, end: PlannedEnd) -> Result<(), PlanStop> {
     let PlannedEnd::Commit { time, digest: Some(_), .. } = end else { return Ok(()) };
-    if time == wanted {
-        return Ok(());
-    }
-    let (before, after) = (demand(seals, &last.name)?, demand(seals, &next.name)?);
-    if continues(before, after) { Ok(()) } else { Err(PlanError::Hole { before: last.name, next: next.name }.into()) }
-}
-
-/// Whether `after` begins exactly where `before` ends: the same byte, or the beginning of the next index with the
-/// same database.
-fn continues(before: &Seal, after: &Seal) -> bool {
-    let same_state = (before.digest_after, before.size_after) == (after.digest_before, after.size_before);
-    let same_index = before.to.0 == after.from.0;
-    let adjoins = if same_index { before.to.1 == after.from.1 } else { after.from.1 == Offset(0) };
-    same_state && adjoins && (same_index || before.to.0.next() == Some(after.from.0))
-}
-
-/// Every seal that is known belongs to its object, and neighbours adjoin.
-fn check_seals(plan: &RestorePlan) -> Result<(), PlanError> {
-    let mut before: Option<&PlannedObject> = None;
-    for object in std::iter::once(&plan.snapshot).chain(&plan.segments) {
-        if let Some(seal) = &object.seal {
-            if let Some((last, last_seal)) = before.and_then(|b| Some((b.name, b.seal.as_ref()?))) {
-                let adjoin = last_seal.to.0 != seal.from.0 || last_seal.to.1 == seal.from.1;
-                if !adjoin && last_seal.to.1 > seal.from.1 {
-                    return Err(PlanError::Overlap { before: last, next: object.name });
-                }
-                if !continues(last_seal, seal) {
-                    return Err(PlanError::Hole { before: last, next: object.name });
-                }
-            }
-        }
-        before = Some(object);
-    }
-    Ok(())
-}
-
-/// Whether `seal` is that of the object called `name`.
-///
-/// # Errors
-/// If it is another object's.
-pub(crate) fn check_place(name: &ObjectName, seal: &Seal) -> Result<(), PlanError> {
-    let (index, offset) = seal.from;
-    let own = match seal.kind {
-        crate::segment::SealKind::Snapshot => ObjectName::Snapshot(seal.generation, index),
-        crate::segment::SealKind::Segment => ObjectName::Segment(seal.generation, index, offset),
+    let before = demand(seals, &last.name)?;
+    let after = match demand(seals, &next.name) {
+        Err(PlanStop::Fault(_)) if time == wanted => return Ok(()),
+        other => other?,
     };
-    if own == *name && seal.to.0 == index {
+    if continues(before, after) || (time == wanted && !adjoins(before, after)) {
         Ok(())
     } else {
-        Err(PlanError::Misplaced(*name, seal.generation, index, offset))
+        Err(PlanError::Hole { before: last.name, next: next.name }.into())
     }
 }
 
-impl RestorePlan {
-    /// All objects, in the order in which they are applied.
-    pub fn objects(&self) -> impl Iterator<Item = &PlannedObject> {
-        std::iter::once(&self.snapshot).chain(&self.segments)
-    }
-
-    /// What has to be fetched, in bytes.
-    #[must_use]
-    pub fn stored_bytes(&self) -> u64 {
-        self.objects().map(|o| o.stored_bytes).sum()
-    }
-
-    /// Whether Lightship wrote the history, so that the restored database can be proved.
-    #[must_use]
-    pub fn is_sealed(&self) -> bool {
-        matches!(self.end, PlannedEnd::Commit { .. })
-    }
+/// Whether `after` begins exactly where `before` ends, with the same database.
+fn continues(before: &Seal, after: &Seal) -> bool {
+    let same_state = (before.digest_after, before.size_after) == (after.digest_before, after.size_before);
+    same_state && adjoins(before, after)
 }
 
-/// The key of a listed object; for one that cannot exist, what is nearest to it.
-#[must_use]
-pub fn key(name: &ObjectName) -> String {
-    name.key().unwrap_or_else(|| format!("{name:?}"))
+/// Whether `after` begins at the byte at which `before` ends, or at the beginning of the next index.
+fn adjoins(before: &Seal, after: &Seal) -> bool {
+    let next_index = before.to.0.next() == Some(after.from.0) && after.from.1 == Offset(0);
+    before.to == after.from || next_index
 }
 
-impl fmt::Display for RestorePlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "generation  {}", self.generation)?;
-        writeln!(f, "snapshot    {}  ({} bytes)", key(&self.snapshot.name), self.snapshot.stored_bytes)?;
-        for segment in &self.segments {
-            writeln!(f, "segment     {}  ({} bytes)", key(&segment.name), segment.stored_bytes)?;
+/// Neighbours whose seals are known adjoin.
+fn check_seals(plan: &RestorePlan) -> Result<(), PlanError> {
+    let objects: Vec<&PlannedObject> = plan.objects().collect();
+    for pair in objects.windows(2) {
+        let (before, next) = (pair[0].name, pair[1].name);
+        let (Some(last), Some(seal)) = (&pair[0].seal, &pair[1].seal) else { continue };
+        if last.to.0 == seal.from.0 && last.to.1 > seal.from.1 {
+            return Err(PlanError::Overlap { before, next });
         }
-        match self.end {
-            PlannedEnd::Commit { at: (index, offset), size, time, digest } => {
-                writeln!(f, "restores    commit of {time} at {index}:{offset}, {size} pages")?;
-                match digest {
-                    Some(digest) => writeln!(f, "proof       digest {digest}")?,
-                    None => writeln!(f, "proof       digest before its object, content hash and checksums within it")?,
-                }
-            }
-            PlannedEnd::LastCommit { modified } => {
-                writeln!(f, "restores    the last commit stored at or before {modified}")?;
-                writeln!(f, "proof       checksums only: Litestream wrote this generation, so there is no digest")?;
-            }
+        if !continues(last, seal) {
+            return Err(PlanError::Hole { before, next });
         }
-        write!(f, "downloads   {} objects, {} bytes", 1 + self.segments.len(), self.stored_bytes())
     }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! From when to when a generation reaches.
 
-use super::{Entry, History, NeedsSeals, Sealing, Seals};
+use super::{Entry, History, NeedsSeals, Sealing, Seals, check_place};
 use crate::types::Timestamp;
 
 /// First and last instant that a generation knows.
@@ -74,6 +74,9 @@ enum Edge {
 
 fn sealed_time(entry: &Entry, seals: &Seals, edge: Edge) -> Result<Option<Timestamp>, NeedsSeals> {
     let Sealing::Sealed(seal) = seals.of(&entry.name)? else { return Ok(None) };
+    if check_place(&entry.name, seal).is_err() {
+        return Ok(None);
+    }
     Ok(Some(match edge {
         Edge::First => seal.commits.first().map_or(seal.time, |c| c.time),
         Edge::Last => seal.time,

@@ -75,8 +75,8 @@ pub enum ObjectFault {
     #[error("it is not a SQLite database ({0})")]
     NotADatabase(&'static str),
     /// A size that cannot be.
-    #[error("it makes the database {0} pages large, which does not fit on this disk")]
-    Size(PageCount),
+    #[error("it makes the database {0} bytes large, which does not fit on this disk")]
+    Size(u64),
 }
 
 impl ObjectFault {

@@ -134,15 +134,29 @@ async fn fill(
     let fetching = fetch::fetch(Arc::clone(&source.backend), objects, request.parallelism, progress, out);
     let (fetched, applied) = tokio::join!(fetching, applying);
     let applied = applied.unwrap_or(Err(ApplyError::WriterStopped));
+    if let Err(error) = &applied
+        && let Some(bytes) = space_missing(error)
+    {
+        return Err(no_space(bytes.max(needed).max(available.saturating_add(1))));
+    }
     match (fetched, applied) {
-        (_, Err(ApplyError::Write(error))) if error.kind() == io::ErrorKind::StorageFull => {
-            Err(no_space(needed.max(available + 1)))
-        }
         (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
             Err(RestoreError::Unreadable { name: source.name.clone(), source: error })
         }
         (_, Err(error)) => Err(RestoreError::Apply { name: source.name.clone(), source: error }),
         (Ok(()), Ok(applied)) => Ok(applied),
+    }
+}
+
+/// The size in bytes, as far as it is known, that turned out to be too much for the disk; `None` for other errors.
+fn space_missing(error: &ApplyError) -> Option<u64> {
+    match error {
+        ApplyError::Write(error) => (error.kind() == io::ErrorKind::StorageFull).then_some(0),
+        ApplyError::Object(_, fault) => match **fault {
+            ObjectFault::Size(bytes) => Some(bytes),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

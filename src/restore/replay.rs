@@ -119,10 +119,11 @@ impl<'p> Replay<'p> {
         }
         let before = (seal.size_before, seal.digest_before);
         self.image.expect(Expected { object: name, edge: Edge::Before, size: before.0, digest: before.1 })?;
+        let stop = self.stop_within(name, seal);
         let mut commits = Commits {
             seal,
             seen: 0,
-            stop: self.stop_within(name, seal),
+            stop,
             size: self.size,
             size_max_bytes: self.size_max_bytes,
             image: &mut self.image,
@@ -138,7 +139,7 @@ impl<'p> Replay<'p> {
             return Err(ObjectFault::Changed.into());
         }
         self.check_wal(seal)?;
-        match self.stop_within(name, seal) {
+        match stop {
             Some(stop) => {
                 (self.at, self.size) = ((name.index(), stop.end), stop.size);
                 self.image.resize(self.size)?;
@@ -261,5 +262,6 @@ impl Commits<'_> {
 
 /// A size that the disk has no room for is not taken at its word: memory for its hashes would be asked for.
 fn check_size(size: PageCount, image: &ImageWriter, max_bytes: u64) -> Result<(), ObjectFault> {
-    if size.bytes(image.page_size()) > max_bytes { Err(ObjectFault::Size(size)) } else { Ok(()) }
+    let bytes = size.bytes(image.page_size());
+    if bytes > max_bytes { Err(ObjectFault::Size(bytes)) } else { Ok(()) }
 }

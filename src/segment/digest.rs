@@ -23,7 +23,7 @@ pub fn page_hash(page: PageNo, content: &[u8]) -> PageHash {
 /// The hash of every page of one state of a database, and their digest. 8 bytes a page.
 ///
 /// Invariant: `digest` is the XOR of all entries; the entry of the lock page is 0 always.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PageHashes {
     lock_page: PageNo,
     hashes: Vec<u64>,
@@ -69,6 +69,12 @@ impl PageHashes {
     #[must_use]
     pub fn size(&self) -> PageCount {
         PageCount(u32::try_from(self.hashes.len()).unwrap_or(u32::MAX))
+    }
+}
+
+impl fmt::Debug for PageHashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PageHashes({} pages, digest {})", self.size(), self.digest())
     }
 }
 

@@ -29,6 +29,14 @@ pub enum Checkpoint {
     },
 }
 
+impl Checkpoint {
+    /// Whether every one of exactly `frames` frames is in the database file.
+    #[must_use]
+    pub fn is_complete(self, frames: u32) -> bool {
+        self == Self::Done { frames, copied: frames }
+    }
+}
+
 /// One connection to a user's database.
 ///
 /// It never checkpoints by itself, neither after a commit (there is none) nor on close: a checkpoint on close could
@@ -114,8 +122,7 @@ impl Connection {
         self.check(code)?;
         match (u32::try_from(frames), u32::try_from(copied)) {
             (Ok(frames), Ok(copied)) => Ok(Checkpoint::Done { frames, copied }),
-            // Both stay -1 if the connection sees no WAL, because it has never read.
-            _ => Err(Error::WalIndex("the checkpointing connection has not joined the WAL")),
+            _ => Err(Error::Sqlite("the connection that checkpoints has not opened the WAL".to_owned())),
         }
     }
 

@@ -1,8 +1,15 @@
 //! Restoring: from replicas recorded here from a real SQLite, from damaged ones, and from Litestream's own.
 
+mod commands;
+mod damage;
+mod litestream;
+mod plans;
 mod recording;
+mod replicas;
 mod sealed;
 mod store;
+mod target;
+mod unsealed;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -31,6 +38,14 @@ fn named(name: &str, backend: Arc<dyn Backend>) -> NamedBackend {
 
 fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A restore that must fail.
+fn refusal(backend: Arc<dyn Backend>, target: Target) -> RestoreError {
+    match restore_from(backend, target) {
+        Ok((_, report)) => panic!("not refused: {report}"),
+        Err(error) => error,
+    }
 }
 
 /// Restores into a fresh folder, which holds nothing but the result afterwards; nothing at all after an error.

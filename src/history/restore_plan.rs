@@ -1,0 +1,133 @@
+//! A restore as a value, before anything is fetched.
+
+use std::fmt;
+
+use super::ObjectName;
+use super::timeline::Bounds;
+use crate::segment::{Seal, StateDigest};
+use crate::types::{Generation, Index, Offset, PageCount, Timestamp};
+
+/// Which state is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The newest.
+    Latest,
+    /// The last commit that was seen at or before this instant.
+    Time(Timestamp),
+    /// Everything up to the end of this index.
+    Index(Index),
+}
+
+impl Target {
+    /// How well a generation with these bounds serves: the greatest wins. A generation that contains the wanted time
+    /// is better than one that ended before it, and that is better than one that began after it; among equals the
+    /// one that reaches furthest.
+    #[must_use]
+    pub fn preference(self, bounds: Bounds) -> (bool, bool, Timestamp) {
+        match self {
+            Self::Time(time) => (bounds.contain(time), bounds.begin <= time, bounds.end),
+            Self::Latest | Self::Index(_) => (true, true, bounds.end),
+        }
+    }
+}
+
+/// One object to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedObject {
+    /// Which.
+    pub name: ObjectName,
+    /// Size in the store, in bytes.
+    pub stored_bytes: u64,
+    /// Its seal, if planning had to read it.
+    pub seal: Option<Box<Seal>>,
+}
+
+/// What is known of the end of a restore before it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlannedEnd {
+    /// Lightship wrote the history: this commit.
+    Commit {
+        /// Where it ends: index and offset.
+        at: (Index, Offset),
+        /// Size of the database then.
+        size: PageCount,
+        /// When it was seen.
+        time: Timestamp,
+        /// Digest of the database, if the commit is the last one of its object.
+        digest: Option<StateDigest>,
+    },
+    /// Litestream wrote the history: the last commit in the planned objects, the newest of which has this time.
+    LastCommit {
+        /// The store's time of the last object.
+        modified: Timestamp,
+    },
+}
+
+/// A restore, before anything is fetched.
+///
+/// Invariant: the segments' indexes begin with the snapshot's and leave none out, and each index begins at offset 0.
+/// That no segment *within* an index is missing shows where seals are known, otherwise when the data has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestorePlan {
+    /// The generation restored.
+    pub generation: Generation,
+    /// Where it starts.
+    pub snapshot: PlannedObject,
+    /// What is replayed over it, in order.
+    pub segments: Vec<PlannedObject>,
+    /// Where it stops.
+    pub end: PlannedEnd,
+    /// The object after the last planned one, if there is one: it shows whether something between is missing.
+    pub next: Option<ObjectName>,
+    /// The wanted point lies behind the end of the history.
+    pub beyond_end: bool,
+}
+
+/// The key of a listed object; for one that cannot exist, what is nearest to it.
+#[must_use]
+pub fn key(name: &ObjectName) -> String {
+    name.key().unwrap_or_else(|| format!("{name:?}"))
+}
+
+impl RestorePlan {
+    /// All objects, in the order in which they are applied.
+    pub fn objects(&self) -> impl Iterator<Item = &PlannedObject> {
+        std::iter::once(&self.snapshot).chain(&self.segments)
+    }
+
+    /// What has to be fetched, in bytes.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.objects().map(|o| o.stored_bytes).sum()
+    }
+
+    /// Whether Lightship wrote the history, so that the restored database can be proved.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.end, PlannedEnd::Commit { .. })
+    }
+}
+
+impl fmt::Display for RestorePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "generation  {}", self.generation)?;
+        writeln!(f, "snapshot    {}  ({} bytes)", key(&self.snapshot.name), self.snapshot.stored_bytes)?;
+        for segment in &self.segments {
+            writeln!(f, "segment     {}  ({} bytes)", key(&segment.name), segment.stored_bytes)?;
+        }
+        match self.end {
+            PlannedEnd::Commit { at: (index, offset), size, time, digest } => {
+                writeln!(f, "restores    commit of {time} at {index}:{offset}, {size} pages")?;
+                match digest {
+                    Some(digest) => writeln!(f, "proof       digest {digest}")?,
+                    None => writeln!(f, "proof       digest before its object, content hash and checksums within it")?,
+                }
+            }
+            PlannedEnd::LastCommit { modified } => {
+                writeln!(f, "restores    the last commit stored at or before {modified}")?;
+                writeln!(f, "proof       checksums only: Litestream wrote this generation, so there is no digest")?;
+            }
+        }
+        write!(f, "downloads   {} objects, {} bytes", 1 + self.segments.len(), self.stored_bytes())
+    }
+}
