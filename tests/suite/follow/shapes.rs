@@ -16,7 +16,8 @@ const ROWS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM
 const SHAPES: &[Shape] = &[
     Shape {
         name: "rows, many indexes and a table without rowid",
-        setup: "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c, d); CREATE INDEX ta ON t (a); CREATE INDEX tb ON t (b);
+        setup:
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c, d); CREATE INDEX ta ON t (a); CREATE INDEX tb ON t (b);
                 CREATE UNIQUE INDEX tc ON t (c, id); CREATE INDEX td ON t (d, a) WHERE d > 5;
                 CREATE TABLE w (k TEXT PRIMARY KEY, v) WITHOUT ROWID;",
         steps: &[
@@ -61,9 +62,8 @@ const SHAPES: &[Shape] = &[
         steps: &[
             "PRAGMA cache_size = 5; BEGIN; ROWS INSERT INTO t SELECT i + 10, randomblob(4000) FROM n; ROLLBACK;
              INSERT INTO t VALUES (2, randomblob(5000));",
-            "PRAGMA cache_size = 5; BEGIN; INSERT INTO t VALUES (3, randomblob(300000)); SAVEPOINT s;
-             ROWS INSERT INTO t SELECT i + 10, randomblob(4000) FROM n; ROLLBACK TO s;
-             UPDATE t SET v = randomblob(100000) WHERE id = 1; COMMIT;",
+            "PRAGMA cache_size = 50; BEGIN; INSERT INTO t VALUES (3, randomblob(30000)); SAVEPOINT s;
+             UPDATE t SET v = randomblob(9000) WHERE id = 2; ROLLBACK TO s; DELETE FROM t WHERE id = 1; COMMIT;",
             "PRAGMA cache_size = 5; BEGIN; ROWS INSERT INTO t SELECT i + 10, randomblob(3000) FROM n; COMMIT;",
             "UPDATE t SET v = zeroblob(length(v)) WHERE id = 3;",
         ],
