@@ -3,6 +3,8 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod follow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod history;
 pub mod restore;
 pub mod segment;

@@ -15,8 +15,8 @@ use crate::config::replica_url;
 use crate::config::suggest::did_you_mean;
 
 pub use command::{
-    Command, ConfigSource, Databases, Generations, PARALLELISM, Replicate, ReplicateSource, Restore, Snapshots, Source,
-    Until, Wal,
+    Command, ConfigSource, Databases, Demo, Generations, PARALLELISM, Replicate, ReplicateSource, Restore, Snapshots,
+    Source, Until, Wal,
 };
 
 /// An end before the beginning: help, or an error in the command line.
@@ -124,7 +124,7 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
         }
         flags::Command::Demo(flags) => {
             no_more_than(0, &flags.arguments)?;
-            Command::Demo
+            Command::Demo(Demo { write: flags.write })
         }
     })
 }

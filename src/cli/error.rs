@@ -46,7 +46,7 @@ pub enum CliError {
     /// No threads, or no descriptors.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
-    /// The command is missing from this build.
-    #[error("this build does not have that command")]
-    NotBuilt,
+    /// The demo did not show what it is to show.
+    #[error(transparent)]
+    Demo(#[from] super::demo::DemoError),
 }

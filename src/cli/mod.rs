@@ -4,6 +4,7 @@ pub mod args;
 pub mod argv;
 mod console;
 mod databases;
+mod demo;
 pub mod duration;
 mod error;
 mod generations;
@@ -57,7 +58,7 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
             Ok(())
         }
         Command::Replicate(command) => Ok(replicate::run(&command)?),
-        Command::Demo => Err(CliError::NotBuilt),
+        Command::Demo(command) => Ok(demo::run(&command, console)?),
     }
 }
 

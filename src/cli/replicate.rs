@@ -12,9 +12,8 @@ use crate::config::{self, Config, ConfigError, Environment};
 use crate::daemon::{self, Child, ChildEnd};
 use crate::sqlite;
 
-/// Threads that drive timers and uploads. Files and SQLite are worked on by a pool beside them, which is larger than
-/// the number of cores because its threads mostly wait for the disk.
-const WORKERS: usize = 2;
+/// One thread drives timers and uploads: a commit is on its way soonest without being handed around. Files and SQLite
+/// are worked on by a pool beside it, which is larger than the number of cores because its threads wait for the disk.
 const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Why replication could not start, or did not end well.
@@ -58,8 +57,7 @@ pub fn run(arguments: &Replicate) -> Result<(), ReplicateError> {
     if config.databases.is_empty() {
         tracing::error!("no databases specified in configuration");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()

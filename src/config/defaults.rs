@@ -24,7 +24,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 pub const CONVERT_TO_WAL: bool = true;
 
 /// Least time between two uploads to a file replica. It costs nothing to write often, so it is short.
-pub const SYNC_INTERVAL_FILE: Duration = Duration::from_millis(20);
+pub const SYNC_INTERVAL_FILE: Duration = Duration::from_millis(50);
 
 /// Least time between two uploads to any other replica; requests there cost money.
 pub const SYNC_INTERVAL_REMOTE: Duration = Duration::from_secs(1);

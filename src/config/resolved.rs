@@ -112,7 +112,7 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The configuration that `replicate DB URL…` means: one database, defaults for the rest.
+    /// The configuration that `replicate DB URL...` means: one database, defaults for the rest.
     ///
     /// Replicas of the same kind are named `file`, `file-2` and so on.
     pub fn from_urls(path: &Path, urls: &[String], environment: &Environment) -> Result<Self, ConfigError> {

@@ -11,7 +11,7 @@ use tokio::time;
 
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
-use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, ResumePoint, Resumption};
+use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
 use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, WriterId};
@@ -115,7 +115,7 @@ impl Database {
             match self.begin(forked_from).await {
                 Ok(begun) => {
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, &mut stop).await;
+                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Lost(lost) => tracing::warn!(db = %self.name(), reason = %lost, "continuity lost"),
@@ -214,7 +214,13 @@ impl Database {
         Ok(StateFolder::open(&self.meta_path, WriterId(random()))?)
     }
 
-    async fn follow(&self, begun: Begun, wake: &Notify, stop: &mut watch::Receiver<bool>) -> (Ended, bool) {
+    async fn follow(
+        &self,
+        begun: Begun,
+        wake: &Notify,
+        watcher: Option<&Watcher>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> (Ended, bool) {
         let Begun { attached, author, backends, _state } = begun;
         let Attached { follower, resumption } = attached;
         let log = Arc::clone(follower.log());
@@ -222,7 +228,7 @@ impl Database {
         let (finish, finished) = watch::channel(false);
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let snapshots = self.schedule_snapshots(&log);
-        let (ended, follower) = self.tick_until(follower, wake, stop, &mut shippers).await;
+        let (ended, follower) = self.tick_until(follower, (wake, watcher), stop, &mut shippers).await;
         drop(snapshots);
         if !matches!(ended, Ended::Stopped) {
             log.detach();
@@ -286,27 +292,42 @@ impl Database {
         schedules
     }
 
-    /// Ticks on every event, on every poll and when the follower asks for it. Ticks run on the blocking pool.
+    /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.
+    async fn tick(&self, mut follower: Follower, check: bool) -> (Follower, Result<Tick, Lost>) {
+        let now = self.clock.now();
+        match follower.need() {
+            Need::Nothing(again_at) if !check => (follower, Ok(Tick { again_at, ..Tick::default() })),
+            Need::Light if !check => {
+                let ticked = follower.tick(now);
+                (follower, ticked)
+            }
+            _ => {
+                blocking(move || {
+                    let checked = if check { follower.check_identity() } else { Ok(()) };
+                    let ticked = checked.and_then(|()| follower.tick(now));
+                    (follower, ticked)
+                })
+                .await
+            }
+        }
+    }
+
+    /// Ticks on every event, on every poll and when the follower asks for it.
     async fn tick_until(
         &self,
         mut follower: Follower,
-        wake: &Notify,
+        (wake, watcher): (&Notify, Option<&Watcher>),
         stop: &mut watch::Receiver<bool>,
         shippers: &mut JoinSet<Result<(), Conflict>>,
     ) -> (Ended, Option<Follower>) {
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
+        let mut pace = Pace::new(watcher, follower.path());
         loop {
             let stopping = *stop.borrow();
-            let clock = Arc::clone(&self.clock);
             let check = checked.elapsed() >= self.poll_interval;
-            let (back, ticked) = blocking(move || {
-                let ticked = if check { follower.check_identity() } else { Ok(()) };
-                let ticked = ticked.and_then(|()| follower.tick(clock.now()));
-                (follower, ticked)
-            })
-            .await;
-            follower = back;
+            let ticked;
+            (follower, ticked) = self.tick(follower, check).await;
             if check {
                 checked = Instant::now();
             }
@@ -316,7 +337,7 @@ impl Database {
                 Err(lost) => return (Ended::Lost(lost), Some(follower)),
             };
             let now = Instant::now();
-            let poll = now + self.poll_interval;
+            let poll = now + pace.after(tick.commits, now).min(self.poll_interval);
             let until = tick.again_at.map_or(poll, |at| at.min(poll));
             let waits = follower.waits_for_shippers();
             news.borrow_and_update();
@@ -333,6 +354,64 @@ impl Database {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Whether a database is waited for, or polled because it changes all the time.
+struct Pace<'a> {
+    watcher: Option<&'a Watcher>,
+    path: PathBuf,
+    /// Ticks in a row that followed one another closely and found commits.
+    busy_ticks: u32,
+    last_commit: Instant,
+    polling: bool,
+}
+
+/// Commits that come closer together than this are a busy database's.
+const BUSY_GAP: Duration = Duration::from_millis(12);
+/// So many of them in a row begin the polling.
+const BUSY_TICKS: u32 = 25;
+/// How often a busy database is looked at.
+const BUSY_POLL: Duration = Duration::from_millis(10);
+/// A database without commits for so long is waited for again.
+const QUIET: Duration = Duration::from_millis(200);
+
+impl<'a> Pace<'a> {
+    fn new(watcher: Option<&'a Watcher>, path: &Path) -> Self {
+        Self { watcher, path: path.to_owned(), busy_ticks: 0, last_commit: Instant::now(), polling: false }
+    }
+
+    /// After a tick with so many commits: how long to wait for events before the next look.
+    fn after(&mut self, commits: usize, now: Instant) -> Duration {
+        if commits > 0 {
+            let close = now.duration_since(self.last_commit) < BUSY_GAP;
+            self.busy_ticks = if close { self.busy_ticks + 1 } else { 0 };
+            self.last_commit = now;
+        }
+        if !self.polling && self.busy_ticks >= BUSY_TICKS {
+            self.set_polling(true);
+        } else if self.polling && now.duration_since(self.last_commit) >= QUIET {
+            self.set_polling(false);
+            // Once more at once: something may have been committed while nobody told us.
+            return Duration::ZERO;
+        }
+        if self.polling { BUSY_POLL } else { Duration::MAX }
+    }
+
+    fn set_polling(&mut self, polling: bool) {
+        (self.polling, self.busy_ticks) = (polling, 0);
+        let told = self.watcher.map(|watcher| watcher.pause(&self.path, polling));
+        if let Some(Err(error)) = told {
+            tracing::warn!(db = %self.path.display(), %error, "cannot watch the folder for changes; polling only");
+        }
+    }
+}
+
+impl Drop for Pace<'_> {
+    fn drop(&mut self) {
+        if self.polling {
+            self.set_polling(false);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Pinned → Sealing → Guarded: letting the WAL restart without an instant in which a commit could slip away.
+//! Pinned, Sealing, Guarded: letting the WAL restart without an instant in which a commit could slip away.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::sqlite::{Checkpoint, WalIndex};
 use crate::types::{PageNo, Timestamp};
 
 /// So few frames may be left to copy while the write lock is held.
-const SEAL_FRAMES_MAX: u32 = 64;
+const SEAL_FRAMES_MAX: u32 = 100;
 /// How long somebody else's checkpoint is waited for: with no lock in hand, and with the write lock held.
 const BULK_PATIENCE: Duration = Duration::from_millis(250);
 const SEAL_PATIENCE: Duration = Duration::from_millis(10);
@@ -20,7 +21,7 @@ const SEAL_PATIENCE: Duration = Duration::from_millis(10);
 const BULK_INTERVAL: Duration = Duration::from_millis(200);
 const CHECKPOINT_SLEEP: Duration = Duration::from_micros(200);
 /// How often the bulk is copied before the write lock is tried for anyway.
-const BULK_ROUNDS: u32 = 6;
+const BULK_ROUNDS: u32 = 12;
 /// Between two attempts, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -83,11 +84,8 @@ impl Follower {
         }
         self.bulk_at = Instant::now();
         self.recognise_database()?;
-        if !self.copy_bulk(now)? || self.is_blocked() {
-            return Ok(false);
-        }
-        self.log.read_ahead(self.wal_reader()).map_err(Lost::ReadWal)?;
-        let sealed = self.try_seal(now);
+        let copied = self.copy_bulk(now)?;
+        let sealed = if copied && !self.is_blocked() { self.try_seal(now) } else { Ok(false) };
         self.log.drop_read_ahead();
         sealed
     }
@@ -106,7 +104,8 @@ impl Follower {
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
-        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(), "held the write lock");
+        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(),
+            "held the write lock");
         sealed
     }
 
@@ -133,7 +132,7 @@ impl Follower {
     /// Copies most of the WAL into the database file, holding no lock that a writer needs. False if somebody else keeps
     /// checkpointing.
     fn copy_bulk(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        let mut left_before = u32::MAX;
+        let mut copied_before = None;
         for _ in 0..BULK_ROUNDS {
             self.move_pin(now)?;
             // When it is over nothing is left to copy before our pin, so nobody's checkpoint will be in the way of ours
@@ -144,12 +143,16 @@ impl Follower {
             }
             let index = self.lines[self.held].wal_index()?;
             self.capture(&index, now)?;
-            let left = index.frames.saturating_sub(index.copied);
-            tracing::debug!(db = %self.path.display(), frames = index.frames, left, "copied the bulk of the WAL");
-            if left <= SEAL_FRAMES_MAX || left >= left_before {
-                return Ok(true);
+            if !self.is_blocked() {
+                self.log.read_ahead(self.wal_reader()).map_err(Lost::ReadWal)?;
             }
-            left_before = left;
+            let index = self.lines[self.held].wal_index()?;
+            let left = index.frames.saturating_sub(index.copied);
+            // A round takes as long as there is to copy, so the rounds get shorter, unless a reader is in the way.
+            if left <= SEAL_FRAMES_MAX || copied_before == Some(index.copied) {
+                break;
+            }
+            copied_before = Some(index.copied);
         }
         Ok(true)
     }
@@ -197,9 +200,9 @@ impl Follower {
         Ok(true)
     }
 
-    pub(super) fn wal_reader(&self) -> impl Fn(u64, u64) -> io::Result<Vec<u8>> {
-        let wal = self.wal.clone();
-        move |offset, len| wal.read(offset, len)
+    pub(super) fn wal_reader(&self) -> impl Fn(u64, &mut [u8]) -> io::Result<()> {
+        let wal = self.wal.file();
+        move |offset, bytes| wal.read_exact_at(bytes, offset)
     }
 
     /// A checkpoint that waits so long for one of somebody else's to end.
@@ -268,9 +271,9 @@ impl Follower {
         self.snapshot_wanted_since = None;
     }
 
-    /// Pinned, and a reader of the application's keeps the WAL from being copied back: the snapshot takes the pages that
-    /// are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held is
-    /// in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
+    /// Pinned, and a reader of the application's keeps the WAL from being copied back: the snapshot takes the pages
+    /// that are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held
+    /// is in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
     fn offer_beside_wal(&mut self, reason: String, now: Timestamp) -> Result<(), Lost> {
         let index: WalIndex = self.lines[self.held].wal_index()?;
         self.capture(&index, now)?;

@@ -3,131 +3,24 @@
 //! The log holds what is known *of* the commits. Their bytes stay in the source's WAL, which the follower keeps from
 //! restarting until they are shipped, or are few enough to be kept in memory ([`CommitLog::seal`]).
 
+mod index;
+mod work;
+
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use index::IndexLog;
+pub use index::Opening;
+pub use work::{Mark, SegmentPlan, Source, Work};
+
 use super::snapshot::SnapshotTicket;
-use crate::segment::{SourceCursor, StateDigest};
-use crate::types::{Generation, Index, Offset, PageCount, Timestamp};
-use crate::wal::{Checksum, WAL_HEADER_BYTES, WalHeader};
+use crate::types::{Generation, Index};
 
 /// An index is closed before an offset could need nine hex digits in a name: Litestream 0.3 reads eight.
 pub const INDEX_BYTES_MAX: u64 = 0xF000_0000;
-
-/// A point between two commits of an index, and everything that is needed to begin or end an object there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Offset within the index: 0 before the header, else behind a commit.
-    pub offset: Offset,
-    /// Running checksum of the index there; at offset 0 that of the header.
-    pub checksum: Checksum,
-    /// Where this point lies in the source's own WAL.
-    pub source: SourceCursor,
-    /// Size of the database.
-    pub size: PageCount,
-    /// State of the database; `None` where it was not followed page by page (commits made while nobody watched).
-    pub digest: Option<StateDigest>,
-    /// When the commit was seen.
-    pub time: Timestamp,
-}
-
-/// Where the bytes of an index are.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// In the source's WAL, which cannot restart yet.
-    Wal(Arc<File>),
-    /// In memory: the source's frames from `start` (an offset in its WAL file) on.
-    Memory {
-        /// Offset in the source's WAL file.
-        start: u64,
-        /// What stood there.
-        bytes: Arc<Vec<u8>>,
-    },
-}
-
-/// One WAL of the replica.
-#[derive(Debug)]
-struct IndexLog {
-    index: Index,
-    header: WalHeader,
-    source: Source,
-    /// Where the oldest replica is; everything before is forgotten.
-    begin: Mark,
-    commits: VecDeque<Mark>,
-    /// Frames that have been read ahead for [`CommitLog::seal`], and where they begin in the source's WAL file.
-    kept: Option<(u64, Vec<u8>)>,
-    /// Its frames have other salts and checksums than the source's.
-    rebased: bool,
-    /// Nothing more will be appended.
-    closed: bool,
-    /// An object of it exists, or is being made.
-    used: bool,
-}
-
-impl IndexLog {
-    fn end(&self) -> &Mark {
-        self.commits.back().unwrap_or(&self.begin)
-    }
-
-    /// Reads what is in the source's WAL only, and not kept yet, into memory.
-    fn keep(&mut self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<()> {
-        if matches!(self.source, Source::Memory { .. }) {
-            return Ok(());
-        }
-        let start = self.begin.source.offset.max(WAL_HEADER_BYTES as u64);
-        let end = self.end().source.offset;
-        let (start, mut bytes) = self.kept.take().unwrap_or((start, Vec::new()));
-        let have = start + bytes.len() as u64;
-        if have < end {
-            bytes.extend(read(have, end - have)?);
-        }
-        self.kept = Some((start, bytes));
-        Ok(())
-    }
-
-    /// Bytes of it in the source's WAL that `consumer` has yet to ship.
-    fn lag(&self, consumer: &Consumer) -> u64 {
-        let from = match consumer {
-            Consumer::At(index, mark) if *index == self.index && mark.offset.0 > 0 => mark.source.offset,
-            Consumer::At(index, _) if *index <= self.index => self.begin.source.offset,
-            Consumer::Offered(ticket) if ticket.index <= self.index => self.begin.source.offset,
-            _ => return 0,
-        };
-        self.end().source.offset.saturating_sub(from)
-    }
-
-    /// The commits behind `from` up to the last one that fits and whose digest is known; the first such at least.
-    fn next_commits(&self, from: &Mark, bytes_max: u64) -> Option<Vec<Mark>> {
-        let first = self.commits.partition_point(|c| c.offset <= from.offset);
-        // Behind 4 GiB no object can begin, so there all that is left is one object.
-        let whole = self.commits.len().saturating_sub(first + 1);
-        let can_end = |i: usize, c: &Mark| c.offset < Offset::LIMIT || (self.closed && i == whole);
-        let known = |(i, c): &(usize, &Mark)| c.digest.is_some() && can_end(*i, c);
-        let ends = || self.commits.range(first..).enumerate().filter(known);
-        let fitting = ends().take_while(|(_, c)| c.offset.0 - from.offset.0 <= bytes_max).last();
-        let (last, _) = fitting.or_else(|| ends().next())?;
-        Some(self.commits.range(first..=first + last).copied().collect())
-    }
-}
-
-/// How an index begins.
-#[derive(Debug)]
-pub struct Opening {
-    /// Its number.
-    pub index: Index,
-    /// Its header.
-    pub header: WalHeader,
-    /// Where its bytes are.
-    pub source: Source,
-    /// Its first point that is still of interest.
-    pub begin: Mark,
-    /// Whether its frames need other salts and checksums than the source's.
-    pub rebased: bool,
-}
 
 /// What one replica has and needs.
 #[derive(Debug)]
@@ -152,6 +45,8 @@ struct Inner {
     extras: Vec<Extra>,
     /// The source's WAL is not held any more: what is only there cannot be trusted.
     detached: bool,
+    /// Memory for the next handover: asking for it anew each time costs more than filling it.
+    spare: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -159,52 +54,6 @@ enum Extra {
     None,
     Wanted(String),
     Offered(Arc<SnapshotTicket>),
-}
-
-/// What a replica is to do next.
-#[derive(Debug, Clone)]
-pub enum Work {
-    /// Nothing is new.
-    Idle,
-    /// Wait: the follower will offer a snapshot.
-    AwaitSnapshot,
-    /// Ship this snapshot.
-    Snapshot(Arc<SnapshotTicket>),
-    /// Ship these commits.
-    Segment(Box<SegmentPlan>),
-}
-
-/// The next object of a replica: everything but its bytes.
-#[derive(Debug, Clone)]
-pub struct SegmentPlan {
-    /// Its generation.
-    pub generation: Generation,
-    /// Its index.
-    pub index: Index,
-    /// Header of the index.
-    pub header: WalHeader,
-    /// Where it begins; the digest is known.
-    pub from: Mark,
-    /// Its commits, at least one; the digest behind the last one is known.
-    pub commits: Vec<Mark>,
-    /// Where its bytes are.
-    pub source: Source,
-    /// Whether its frames need other salts and checksums.
-    pub rebased: bool,
-}
-
-impl SegmentPlan {
-    /// Where it ends.
-    #[must_use]
-    pub fn to(&self) -> &Mark {
-        self.commits.last().unwrap_or(&self.from)
-    }
-
-    /// Size of its data in bytes.
-    #[must_use]
-    pub fn raw_bytes(&self) -> u64 {
-        self.to().offset.0 - self.from.offset.0
-    }
 }
 
 /// Proof that nothing of the source's WAL is needed any more: all of it is shipped or in memory.
@@ -227,7 +76,8 @@ impl CommitLog {
     pub fn new(generation: Generation, replicas: usize, reason: &str) -> Self {
         let consumers = (0..replicas).map(|_| Consumer::NeedsSnapshot(reason.to_owned())).collect();
         let extras = vec![Extra::None; replicas];
-        let inner = Inner { generation, indexes: VecDeque::new(), consumers, extras, detached: false };
+        let inner =
+            Inner { generation, indexes: VecDeque::new(), consumers, extras, detached: false, spare: Vec::new() };
         Self { inner: Mutex::new(inner), news: watch::Sender::new(0) }
     }
 
@@ -310,26 +160,35 @@ impl CommitLog {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn read_ahead(&self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<()> {
+    pub fn read_ahead(&self, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
         let mut inner = self.lock();
         inner.forget_shipped();
-        inner.indexes.iter_mut().try_for_each(|log| log.keep(&read))
+        let Inner { indexes, spare, .. } = &mut *inner;
+        indexes.iter_mut().try_for_each(|log| log.keep(&read, spare))
     }
 
     /// Frees what was read ahead, because the WAL will not restart yet.
     pub fn drop_read_ahead(&self) {
-        self.lock().indexes.iter_mut().for_each(|log| log.kept = None);
+        let mut inner = self.lock();
+        let Inner { indexes, spare, .. } = &mut *inner;
+        indexes.iter_mut().filter_map(|log| log.kept.take()).for_each(|(_, bytes)| *spare = bytes);
     }
 
-    /// Takes everything that is not shipped yet into memory, by `read` (offset and length in the source's WAL), so that
+    /// Frees memory that was kept for the next handover.
+    pub fn rest(&self) {
+        self.lock().spare = Vec::new();
+    }
+
+    /// Takes everything that is not shipped yet into memory, by `read` (from an offset in the source's WAL), so that
     /// the WAL may restart.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn seal(&self, read: impl Fn(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<SealPermit> {
+    pub fn seal(&self, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<SealPermit> {
         let mut inner = self.lock();
-        for log in &mut inner.indexes {
-            log.keep(&read)?;
+        let Inner { indexes, spare, .. } = &mut *inner;
+        for log in indexes {
+            log.keep(&read, spare)?;
             if let Some((start, bytes)) = log.kept.take() {
                 log.source = Source::Memory { start, bytes: Arc::new(bytes) };
             }
@@ -513,7 +372,11 @@ impl Inner {
             }
         }
         while self.indexes.front().is_some_and(|log| log.closed && log.commits.is_empty()) {
-            self.indexes.pop_front();
+            if let Some(IndexLog { source: Source::Memory { bytes, .. }, .. }) = self.indexes.pop_front()
+                && let Ok(bytes) = Arc::try_unwrap(bytes)
+            {
+                self.spare = bytes;
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ pub mod watch;
 
 use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ impl Default for Limits {
         Self {
             checkpoint_pages: 1000,
             checkpoint_interval: Some(Duration::from_secs(60)),
-            tail_bytes: 24 << 20,
+            tail_bytes: 12 << 20,
             wal_bytes: 1 << 30,
             index_bytes: log::INDEX_BYTES_MAX,
         }
@@ -193,6 +193,20 @@ pub struct Follower {
     buffer: Vec<u8>,
 }
 
+/// So much of a WAL is read in passing: it has just been written, so it is in memory.
+const LIGHT_BYTES: u64 = 256 << 10;
+
+/// How much work a tick would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// None, until the given instant if there is one.
+    Nothing(Option<Instant>),
+    /// Some hundred microseconds, without waiting for a disk or a lock.
+    Light,
+    /// It may wait for disks and locks.
+    Heavy,
+}
+
 /// What a tick has done and what it waits for.
 #[derive(Debug, Default)]
 pub struct Tick {
@@ -211,12 +225,27 @@ impl Follower {
         &self.log
     }
 
-    /// Whether the wal-index shows anything that has not been captured. Reads shared memory only.
+    /// The real path of the database.
     #[must_use]
-    pub fn has_news(&self) -> bool {
-        self.lines[self.held].wal_index().map_or(true, |index| {
-            index.frames > 0 && (index.salts != self.salts || self.tail_frames() != Some(index.frames))
-        })
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the next [`Follower::tick`] would have to do. Reads shared memory only.
+    pub fn need(&mut self) -> Need {
+        let due = self.handover_due();
+        if due.is_some_and(|at| at <= Instant::now()) {
+            return Need::Heavy;
+        }
+        let Ok(index) = self.lines[self.held].wal_index() else { return Need::Heavy };
+        let captured = if index.salts == self.salts { self.tail_frames().unwrap_or(0) } else { 0 };
+        let frames = index.frames.saturating_sub(captured);
+        if u64::from(frames) * u64::from(self.page_size.get()) > LIGHT_BYTES {
+            return Need::Heavy;
+        }
+        let lease_is_over = self.held_for_lease && !self.lease_is_out();
+        let idle = frames == 0 && self.buffer.capacity() == 0 && !lease_is_over;
+        if idle { Need::Nothing(due) } else { Need::Light }
     }
 
     /// Captures what is new, and hands over to a new WAL if that is due.
@@ -229,6 +258,7 @@ impl Follower {
         if tick.commits == 0 {
             // An idle database keeps no memory that it does not need.
             self.buffer = Vec::new();
+            self.log.rest();
         }
         if let Some(due) = self.handover_due() {
             let instant = Instant::now();

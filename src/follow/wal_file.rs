@@ -57,16 +57,6 @@ impl WalFile {
         WalHeader::parse(&bytes).map_err(Lost::Header)
     }
 
-    /// Reads `len` bytes at `offset`.
-    ///
-    /// # Errors
-    /// If they are not there.
-    pub fn read(&self, offset: u64, len: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes)
-    }
-
     /// The checksum behind the frame that ends at `offset`, in a part of the WAL that has been verified.
     ///
     /// # Errors

@@ -16,9 +16,22 @@ use tokio::sync::Notify;
 /// How long events are left to gather, and how long they are worked on at most before the next rest.
 const REST: Duration = Duration::from_millis(1);
 
-/// File names in a watched folder, and whom their changes wake.
-type Names = HashMap<OsString, Arc<Notify>>;
-type Folders = Arc<Mutex<HashMap<PathBuf, Names>>>;
+/// Somebody who waits for changes of one database.
+#[derive(Debug)]
+struct Waiting {
+    wake: Arc<Notify>,
+    paused: bool,
+}
+
+/// A folder with databases in it.
+#[derive(Debug, Default)]
+struct Folder {
+    /// By file name: each database, and its WAL.
+    names: HashMap<OsString, Waiting>,
+    watched: bool,
+}
+
+type Folders = Arc<Mutex<HashMap<PathBuf, Folder>>>;
 
 /// Watches the folders of many databases.
 #[derive(Debug)]
@@ -39,7 +52,7 @@ impl Watcher {
         let inner = notify::recommended_watcher(move |event| {
             wake(&told, event);
             if rested.elapsed() >= REST {
-                // Meanwhile the kernel folds a busy writer's events into one, and the writer need not wake us each time.
+                // Meanwhile the kernel folds a busy writer's events into one, and the writer need not wake us often.
                 std::thread::sleep(REST);
                 rested = Instant::now();
             }
@@ -52,39 +65,70 @@ impl Watcher {
     /// # Errors
     /// If the folder cannot be watched.
     pub fn watch(&self, path: &Path, wake: &Arc<Notify>) -> notify::Result<()> {
+        self.set(path, |names, name| {
+            names.insert(name, Waiting { wake: Arc::clone(wake), paused: false });
+        })
+    }
+
+    /// Stops or resumes telling of the database at `path`.
+    ///
+    /// Every event costs the writer some microseconds, so a database that changes all the time is better polled. The
+    /// folder is watched as long as any database in it wants to know.
+    ///
+    /// # Errors
+    /// If the folder cannot be watched again.
+    pub fn pause(&self, path: &Path, paused: bool) -> notify::Result<()> {
+        self.set(path, |names, name| {
+            if let Some(waiting) = names.get_mut(&name) {
+                waiting.paused = paused;
+            }
+        })
+    }
+
+    fn set(
+        &self,
+        path: &Path,
+        mut change: impl FnMut(&mut HashMap<OsString, Waiting>, OsString),
+    ) -> notify::Result<()> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         let mut wal = name.to_owned();
         wal.push("-wal");
-        let mut folders = lock(&self.folders);
-        let known = folders.contains_key(folder);
-        let names = folders.entry(folder.to_owned()).or_default();
-        names.insert(name.to_owned(), Arc::clone(wake));
-        names.insert(wal, Arc::clone(wake));
-        drop(folders);
-        if known {
-            return Ok(());
-        }
+        // Held throughout, so that what is watched is always what the entries say. The handler takes `folders` only.
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.watch(folder, RecursiveMode::NonRecursive).inspect_err(|_| {
-            lock(&self.folders).remove(folder);
-        })
+        let (wanted, watched) = {
+            let mut folders = lock(&self.folders);
+            let entry = folders.entry(folder.to_owned()).or_default();
+            change(&mut entry.names, name.to_owned());
+            change(&mut entry.names, wal);
+            (entry.names.values().any(|waiting| !waiting.paused), entry.watched)
+        };
+        match (wanted, watched) {
+            (true, false) => inner.watch(folder, RecursiveMode::NonRecursive)?,
+            (false, true) => inner.unwatch(folder)?,
+            _ => return Ok(()),
+        }
+        if let Some(entry) = lock(&self.folders).get_mut(folder) {
+            entry.watched = wanted;
+        }
+        Ok(())
     }
 }
 
-fn lock(folders: &Folders) -> MutexGuard<'_, HashMap<PathBuf, Names>> {
+fn lock(folders: &Folders) -> MutexGuard<'_, HashMap<PathBuf, Folder>> {
     folders.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wake_all(folders: &HashMap<PathBuf, Folder>) {
+    folders.values().flat_map(|folder| folder.names.values()).for_each(|waiting| waiting.wake.notify_one());
 }
 
 fn wake(folders: &Folders, event: notify::Result<notify::Event>) {
     let folders = lock(folders);
-    let Ok(event) = event.map(|event| (event.need_rescan(), event)) else {
-        return folders.values().flat_map(HashMap::values).for_each(|wake| wake.notify_one());
-    };
-    let (rescan, event) = event;
-    if rescan {
+    let event = match event {
+        Ok(event) if !event.need_rescan() => event,
         // Events were lost: anything may have changed.
-        folders.values().flat_map(HashMap::values).for_each(|wake| wake.notify_one());
-    }
+        _ => return wake_all(&folders),
+    };
     // Our own reading produces Access and Metadata events; answering those would never end.
     let counts = match event.kind {
         EventKind::Create(_) | EventKind::Remove(_) => true,
@@ -95,9 +139,9 @@ fn wake(folders: &Folders, event: notify::Result<notify::Event>) {
         return;
     }
     for path in &event.paths {
-        let names = path.parent().and_then(|folder| folders.get(folder));
-        if let Some(wake) = names.zip(path.file_name()).and_then(|(names, name)| names.get(name)) {
-            wake.notify_one();
+        let folder = path.parent().and_then(|folder| folders.get(folder));
+        if let Some(waiting) = folder.zip(path.file_name()).and_then(|(folder, name)| folder.names.get(name)) {
+            waiting.wake.notify_one();
         }
     }
 }

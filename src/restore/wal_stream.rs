@@ -15,7 +15,7 @@ pub struct Frame<'a> {
     pub end: Offset,
 }
 
-/// Invariant: `verified` ≤ `received`, and the bytes between them are in `carry`.
+/// Invariant: `verified` is at most `received`, and the bytes between them are in `carry`.
 #[derive(Debug)]
 pub struct WalStream {
     page_size: PageSize,

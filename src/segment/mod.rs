@@ -16,3 +16,6 @@ pub use digest::{PageHash, PageHashes, StateDigest, page_hash};
 pub use encode::Encoder;
 pub use lz4::Lz4Fault;
 pub use seal::{Commit, SEAL_TAIL_BYTES, Seal, SealFault, SealKind, SourceCursor, Tail};
+
+#[cfg(test)]
+mod tests;

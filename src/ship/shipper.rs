@@ -20,6 +20,8 @@ use crate::types::{Generation, Index, Position, Timestamp};
 const SEGMENT_BYTES_MAX: u64 = 4 << 20;
 /// A segment of this size does not wait for more commits.
 const FULL_BYTES: u64 = 1 << 20;
+/// A segment up to this size is made in passing: that takes less than handing it to another thread.
+const LIGHT_BYTES: u64 = 64 << 10;
 /// Waits after a failure: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -172,6 +174,10 @@ impl Shipper {
     /// `None` if the WAL moved on while it was read; the log knows more then.
     async fn encode(&self, plan: SegmentPlan) -> Result<Option<Encoded>, Failure> {
         let (log, author, plan) = (Arc::clone(&self.log), self.author.clone(), Arc::new(plan));
+        if plan.raw_bytes() <= LIGHT_BYTES {
+            let body = segment::encode(&plan, &log, &author).map_err(Failure::other)?;
+            return Ok(body.map(|body| Encoded { plan, body }));
+        }
         let for_encoder = Arc::clone(&plan);
         let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author)).await;
         let body = encoded.map_err(Failure::other)?.map_err(Failure::other)?;

@@ -5,6 +5,7 @@
 
 mod connection;
 mod database_file;
+pub mod sample;
 mod wal_index;
 
 pub use connection::{Checkpoint, Connection};

@@ -129,6 +129,7 @@ impl Mapping {
     }
 }
 
+#[expect(clippy::host_endian_bytes, reason = "the wal-index is shared memory of this machine, in its own byte order")]
 fn decode(words: &[u32; HEADER_WORDS], copied: u32) -> Result<WalIndex, Error> {
     if words[VERSION] != SUPPORTED_VERSION {
         return Err(Error::WalIndex("unknown version"));

@@ -9,3 +9,6 @@ pub use generation::{Generation, WriterId};
 pub use page::{PageCount, PageNo, PageSize};
 pub use position::{Index, Offset, Position};
 pub use time::{Clock, SystemClock, Timestamp};
+
+#[cfg(test)]
+mod tests;

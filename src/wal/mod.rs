@@ -10,3 +10,6 @@ mod header;
 pub use chain::{Chain, FRAME_HEADER_BYTES, FrameFault, FrameHeader, frame_bytes};
 pub use checksum::{ByteOrder, Checksum};
 pub use header::{HeaderFault, Salts, WAL_HEADER_BYTES, WalHeader};
+
+#[cfg(test)]
+mod tests;

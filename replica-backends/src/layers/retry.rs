@@ -13,7 +13,7 @@ use crate::{Backend, Body, ByteRange, ByteStream, Error, ObjectMeta, Result};
 
 /// How often and how long a [`Retry`] tries.
 ///
-/// The pause before attempt n + 1 is a random part of `initial` × 2ⁿ⁻¹, at most of `max`: clients that failed
+/// The pause before attempt n + 1 is a random part of `initial` * 2^(n-1), at most of `max`: clients that failed
 /// together do not come back together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {

@@ -22,7 +22,7 @@ pub enum Command {
     /// Say which version this is.
     Version,
     /// Show the whole cycle on a database made for the purpose.
-    Demo,
+    Demo(Demo),
 }
 
 /// Where the configuration comes from.
@@ -153,3 +153,10 @@ pub enum Until {
 
 /// Downloads at a time unless `-parallelism` says otherwise.
 pub const PARALLELISM: usize = 8;
+
+/// `demo`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demo {
+    /// For the demo's own use: be the application that writes to this database.
+    pub write: Option<PathBuf>,
+}

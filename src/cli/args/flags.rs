@@ -43,7 +43,7 @@ pub enum Command {
     /// Print the version
     Version(Nothing),
     /// Show replication and restore on a database made for the purpose
-    Demo(Nothing),
+    Demo(Demo),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +58,14 @@ pub struct Config {
 
 #[derive(Debug, Args)]
 pub struct Nothing {
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub write: Option<PathBuf>,
     #[arg(hide = true)]
     pub arguments: Vec<OsString>,
 }
@@ -208,7 +216,7 @@ pub fn usage_of(program: &str, command: &str) -> Option<String> {
         }
         _ => ("", ""),
     };
-    let flags = if found.get_opts().next().is_some() { " [flags]" } else { "" };
+    let flags = if found.get_opts().any(|flag| !flag.is_hide_set()) { " [flags]" } else { "" };
     let usage = format!("{program} {command}{flags}{arguments}");
     let help = found.disable_help_flag(true).override_usage(usage).after_help(meaning).render_help().to_string();
     Some(help.replace("\n      --", "\n      -"))

@@ -64,7 +64,7 @@ fn commands_are_understood() {
         ),
         ("version", Command::Version),
         ("--version", Command::Version),
-        ("demo", Command::Demo),
+        ("demo", Command::Demo(Demo { write: None })),
         ("replicate", Command::Replicate(Replicate { source: ReplicateSource::Config(no_config()), exec: None })),
         (
             "replicate -no-expand-env -config=a.yml -exec sleep",
@@ -189,7 +189,8 @@ fn help_succeeds_and_no_command_does_not() {
         let [flag, word] = [format!("{command} -h"), format!("help {command}")].map(|line| parsed(&line).unwrap_err());
         assert_eq!(flag, word);
         assert_eq!(flag.code, 0);
-        for known in flags::of_command(command).unwrap() {
+        // The demo's own flag is hidden: it is not for people.
+        for known in flags::of_command(command).unwrap().into_iter().filter(|_| command != "demo") {
             assert!(flag.stdout.contains(&format!("      -{} ", known.name)), "{command}: {}", known.name);
         }
     }
@@ -240,7 +241,29 @@ proptest! {
     }
 
     #[test]
-    fn no_timestamp_panics(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]*)?(Z|[-+][0-9]{2}:[0-9]{2})|.*") {
+    fn no_timestamp_panics(
+        text in "[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}(\\.[0-9]*)?(Z|[-+][0-9]{2}:[0-9]{2})|.*"
+    ) {
         let _ = value::timestamp(&text);
     }
+}
+
+#[test]
+fn the_documentation_names_every_flag_and_no_other() {
+    let document = include_str!("../../../docs/configuration.md");
+    let documented = |name: &str| {
+        document.lines().find(|l| l.starts_with(&format!("| `-{name}")) && !l[name.len() + 4..].starts_with('-'))
+    };
+    let mut names = std::collections::BTreeSet::new();
+    for command in flags::COMMANDS {
+        // The demo's own flag is hidden: it is not for people.
+        for flag in flags::of_command(command).unwrap().into_iter().filter(|_| command != "demo") {
+            let row = documented(&flag.name).unwrap_or_else(|| panic!("-{} of {command} is not there", flag.name));
+            let told = row.contains(command) || row.contains("all but");
+            assert!(told, "{row} does not say that {command} has it");
+            assert_eq!(row.split('`').nth(1).unwrap().contains(' '), flag.takes_value, "{row}");
+            names.insert(flag.name);
+        }
+    }
+    assert_eq!(document.lines().filter(|line| line.starts_with("| `-")).count(), names.len());
 }

@@ -157,7 +157,7 @@ enum Key {
     Unused(&'static UnusedKey),
     /// `<<`
     Merge,
-    /// `x-…`: the author's own, to hang anchors on.
+    /// `x-...`: the author's own, to hang anchors on.
     Extension,
 }
 
