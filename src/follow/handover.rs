@@ -240,7 +240,7 @@ impl Follower {
 
     /// Refuses to checkpoint into a file that is not the one that was followed: somebody may have copied another
     /// database over it, and a checkpoint would mix the two.
-    fn recognise_database(&self) -> Result<(), Lost> {
+    pub(super) fn recognise_database(&self) -> Result<(), Lost> {
         self.check_identity()?;
         if self.first_page.contains(&self.read_first_page()?) { Ok(()) } else { Err(Lost::Overwritten(1)) }
     }

@@ -5,6 +5,8 @@ mod events;
 mod exec;
 mod kills;
 mod locks;
+mod mounts;
+mod processes;
 mod savepoint;
 mod scene;
 mod shapes;
