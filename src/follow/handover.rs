@@ -187,7 +187,10 @@ impl Follower {
         self.lines[self.held].end();
         let checkpoint = self.checkpoint_within(SEAL_PATIENCE);
         self.lines[self.held].begin_read()?;
-        if !checkpoint?.is_complete(index.frames) {
+        checkpoint?;
+        // The wal-index decides, not what our checkpoint says of itself: if another process was at it, that one may
+        // have copied the last frame before our transaction began.
+        if !self.lines[self.held].wal_index()?.is_copied() {
             // A reader of the application's is in the way: normal. Frames are left to copy, so this is a true pin.
             self.hold = Hold::Pinned { mark: index.frames };
             return Ok(false);
@@ -237,7 +240,7 @@ impl Follower {
 
     /// Refuses to checkpoint into a file that is not the one that was followed: somebody may have copied another
     /// database over it, and a checkpoint would mix the two.
-    fn recognise_database(&self) -> Result<(), Lost> {
+    pub(super) fn recognise_database(&self) -> Result<(), Lost> {
         self.check_identity()?;
         if self.first_page.contains(&self.read_first_page()?) { Ok(()) } else { Err(Lost::Overwritten(1)) }
     }
