@@ -108,6 +108,8 @@ impl Database {
         let wake = Arc::new(Notify::new());
         let (mut failures, mut said) = (0, String::new());
         let mut forked_from: Option<Generation> = None;
+        // Commits are known to be in the source that a replica has not got, and nobody follows.
+        let mut behind = false;
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
@@ -118,8 +120,12 @@ impl Database {
                     let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop).await;
                     match ended {
                         Ended::Stopped => return complete,
-                        Ended::Lost(lost) => tracing::warn!(db = %self.name(), reason = %lost, "continuity lost"),
+                        Ended::Lost(lost) => {
+                            tracing::warn!(db = %self.name(), reason = %lost, "continuity lost");
+                            behind = !complete || !matches!(lost, Lost::Deleted);
+                        }
                         Ended::Conflict(conflict) => {
+                            behind = true;
                             tracing::error!(db = %self.name(), "{conflict}");
                             forked_from = Some(conflict.generation);
                         }
@@ -135,13 +141,13 @@ impl Database {
                 }
             }
             if *stop.borrow() {
-                return true;
+                return !behind;
             }
             let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
             tokio::select! {
                 () = time::sleep(wait) => {}
                 () = wake.notified() => {}
-                _ = stop.changed() => return true,
+                _ = stop.changed() => return !behind,
             }
         }
     }
@@ -323,6 +329,7 @@ impl Database {
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
         let mut pace = Pace::new(watcher, follower.path());
+        let mut glances = GLANCES;
         loop {
             let stopping = *stop.borrow();
             let check = checked.elapsed() >= self.poll_interval;
@@ -337,12 +344,13 @@ impl Database {
                 Err(lost) => return (Ended::Lost(lost), Some(follower)),
             };
             let now = Instant::now();
-            let poll = now + pace.after(tick.commits, now).min(self.poll_interval);
+            let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
+            glances = (glances + 1).min(GLANCES);
             let until = tick.again_at.map_or(poll, |at| at.min(poll));
             let waits = follower.waits_for_shippers();
             news.borrow_and_update();
             tokio::select! {
-                () = wake.notified() => {}
+                () = wake.notified() => glances = 0,
                 () = time::sleep_until(until.into()) => {}
                 _ = news.changed(), if waits => {}
                 _ = stop.changed() => {}
@@ -356,6 +364,16 @@ impl Database {
             }
         }
     }
+}
+
+/// So many looks follow an event, each after twice the time of the one before.
+///
+/// The event tells of frames that were written. The commit itself is a store to shared memory, of which nobody tells,
+/// and with `synchronous=FULL` it comes only when the disk has the frames.
+const GLANCES: u32 = 9;
+
+fn glance(number: u32) -> Duration {
+    if number < GLANCES { Duration::from_millis(1 << number) } else { Duration::MAX }
 }
 
 /// Whether a database is waited for, or polled because it changes all the time.

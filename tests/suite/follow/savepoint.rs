@@ -21,7 +21,7 @@ fn commit_behind_a_rolled_back_savepoint_survives_in_source_and_replica() {
     let replicator = scene.replicate_and_wait();
     scene.sql(Shell::Python, "INSERT INTO t VALUES (2, randomblob(5000));");
     scene.sql(Shell::Python, SPILLED);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    wait_until("a generation with the saved state", || generations(scene.replica()).len() == 2);
     scene.sql(Shell::Python, "INSERT INTO t VALUES (9, 'after');");
     replicator.stop_well();
     let count = scene.path("count");
