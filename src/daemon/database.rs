@@ -110,6 +110,7 @@ impl Database {
         let mut forked_from: Option<Generation> = None;
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
+        let mut last_try = false;
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
@@ -123,6 +124,11 @@ impl Database {
                         Ended::Lost(lost) => {
                             tracing::warn!(db = %self.name(), reason = %lost, "continuity lost");
                             behind = !complete || !matches!(lost, Lost::Deleted);
+                            if *stop.borrow() && !last_try {
+                                // What was committed last is to be shipped too: once more, from where the replicas end.
+                                last_try = true;
+                                continue;
+                            }
                         }
                         Ended::Conflict(conflict) => {
                             behind = true;
@@ -241,7 +247,7 @@ impl Database {
         }
         let _ = finish.send(true);
         let drained = time::timeout(DRAIN, async { while shippers.join_next().await.is_some() {} }).await.is_ok();
-        let complete = drained && log.unshipped_bytes() == 0;
+        let complete = drained && log.unshipped_bytes() == 0 && log.snapshot_wanted().is_none();
         if !complete {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");

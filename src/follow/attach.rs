@@ -57,6 +57,16 @@ pub enum Resumption {
     New(String),
 }
 
+impl Resumption {
+    /// Why a replica that cannot go on gets a snapshot.
+    fn reason(&self) -> &str {
+        match self {
+            Self::New(reason) => reason,
+            _ => "the replica does not have the history that another replica continues",
+        }
+    }
+}
+
 /// A follower, and how it begins.
 #[derive(Debug)]
 pub struct Attached {
@@ -108,15 +118,8 @@ pub fn attach(
     };
     let (resumption, anchor) = choose(points, &view, &lines[0], &wal, page_size)?;
     let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
-    let reason = match &resumption {
-        Resumption::New(reason) => reason.clone(),
-        _ => "the replica does not have the history that another replica continues".to_owned(),
-    };
-    let log = Arc::new(CommitLog::new(generation, points.len(), &reason));
-    let mut checkpointer = open()?;
-    // SQLite opens the WAL at the first read, and does not checkpoint before that.
-    checkpointer.begin_read()?;
-    checkpointer.end();
+    let log = Arc::new(CommitLog::new(generation, points.len(), resumption.reason()));
+    let checkpointer = open_checkpointer(&path)?;
     let instant = Instant::now();
     let mut follower = Follower {
         limits,
@@ -153,6 +156,14 @@ pub fn attach(
         follower.resume(&resumption, &anchor, points, (&view.index, view.scan.as_ref()))?;
     }
     Ok(Attached { follower, resumption })
+}
+
+/// SQLite opens the WAL at the first read, and does not checkpoint before that.
+fn open_checkpointer(path: &Path) -> Result<Connection, Lost> {
+    let mut checkpointer = Connection::open(path)?;
+    checkpointer.begin_read()?;
+    checkpointer.end();
+    Ok(checkpointer)
 }
 
 /// Takes a read transaction and finds out what it protects.

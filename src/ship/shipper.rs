@@ -11,7 +11,7 @@ use tokio::time;
 use super::claim::{conflict_error, read_seal};
 use super::{Author, segment, snapshot};
 use crate::follow::log::ReplicaNo;
-use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Work};
+use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
 use crate::types::{Generation, Index, Position, Timestamp};
 
@@ -95,9 +95,8 @@ impl Shipper {
                 }
                 continue;
             }
-            let full = matches!(&work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES);
             if !stopping
-                && !full
+                && !is_urgent(&work)
                 && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(at.elapsed()))
             {
                 // Leading edge: only what follows an upload closely waits, and gathers commits meanwhile.
@@ -270,6 +269,12 @@ impl Shipper {
         let mut status = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         status.failure = Some(error.to_string());
     }
+}
+
+/// Whether work does not wait for more commits: because there is enough of it, or because only our memory has it.
+fn is_urgent(work: &Work) -> bool {
+    let in_memory = |plan: &SegmentPlan| matches!(plan.source, Source::Memory { .. });
+    matches!(work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES || in_memory(plan))
 }
 
 /// A segment, ready to be put.

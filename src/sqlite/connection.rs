@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::path::Path;
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, ffi};
@@ -15,6 +15,8 @@ use super::Error;
 const BUSY_SPINS: i32 = 150;
 /// How long each later try sleeps.
 const BUSY_SLEEP: Duration = Duration::from_micros(50);
+/// How long a read transaction is tried for.
+const READ_PATIENCE: Duration = Duration::from_secs(1);
 /// After so many tries the lock is given up: some 20 ms.
 const BUSY_TRIES: i32 = 300;
 
@@ -90,6 +92,20 @@ impl Connection {
     /// # Errors
     /// If the file is no database, or cannot be locked.
     pub fn begin_read(&mut self) -> Result<(), Error> {
+        let since = Instant::now();
+        loop {
+            match self.try_begin_read() {
+                // Readers wait for nobody in WAL mode but for a writer that is interrupted while it publishes a commit,
+                // and for a recovery of the WAL: both are short, unless the machine is very busy.
+                Err(error) if error.is_busy() && since.elapsed() < READ_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_begin_read(&mut self) -> Result<(), Error> {
         self.inner.execute_batch("BEGIN")?;
         let read = self.inner.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
         if let Err(error) = read {
