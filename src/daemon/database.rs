@@ -107,6 +107,7 @@ impl Database {
     pub async fn run(self, watcher: Option<Arc<Watcher>>, mut stop: watch::Receiver<bool>) -> bool {
         let wake = Arc::new(Notify::new());
         let (mut failures, mut said) = (0, String::new());
+        let mut complete = true;
         let mut forked_from: Option<Generation> = None;
         loop {
             if let Some(watcher) = &watcher {
@@ -115,7 +116,8 @@ impl Database {
             match self.begin(forked_from).await {
                 Ok(begun) => {
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop).await;
+                    let ended;
+                    (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Lost(lost) => tracing::warn!(db = %self.name(), reason = %lost, "continuity lost"),
@@ -135,13 +137,13 @@ impl Database {
                 }
             }
             if *stop.borrow() {
-                return true;
+                return complete;
             }
             let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
             tokio::select! {
                 () = time::sleep(wait) => {}
                 () = wake.notified() => {}
-                _ = stop.changed() => return true,
+                _ = stop.changed() => return complete,
             }
         }
     }
@@ -235,7 +237,7 @@ impl Database {
         }
         let _ = finish.send(true);
         let drained = time::timeout(DRAIN, async { while shippers.join_next().await.is_some() {} }).await.is_ok();
-        let complete = drained && log.unshipped_bytes() == 0;
+        let complete = drained && log.is_all_shipped();
         if !complete {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");
