@@ -27,7 +27,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Creates `key` if it does not exist yet and returns the stored size in bytes.
     ///
-    /// Fails with [`crate::ErrorKind::AlreadyExists`] if it does; nothing is changed then, and what is there is durable.
+    /// Fails with [`crate::ErrorKind::AlreadyExists`] if it does; nothing is changed then, and what is there is
+    /// durable.
     /// If the future is dropped, the object may or may not appear, but whole if it does.
     async fn put_new(&self, key: &str, body: Body) -> Result<u64>;
 

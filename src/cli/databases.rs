@@ -15,7 +15,10 @@ pub fn run(command: &Databases, console: &Console) -> Result<(), CliError> {
     let row = |database: &crate::config::DatabaseConfig| {
         let path = database.path.display().to_string();
         let names: Vec<_> = database.replicas.iter().map(|r| r.name.as_str()).collect();
-        let replica = |r: &crate::config::ReplicaConfig| json!({ "name": r.name, "type": r.target.kind().name(), "target": r.target.to_string() });
+        let replica = |r: &crate::config::ReplicaConfig| {
+            let (kind, target) = (r.target.kind().name(), r.target.to_string());
+            json!({ "name": r.name, "type": kind, "target": target })
+        };
         let replicas: Vec<Value> = database.replicas.iter().map(replica).collect();
         ([path.clone(), names.join(",")], json!({ "path": path, "replicas": replicas }))
     };

@@ -1,8 +1,8 @@
 //! The configuration: found, read, checked, resolved.
 //!
-//! [`locate()`] says which file, [`load`] reads it: environment variables are replaced in the text ([`mod@expand`]), the
-//! text is parsed strictly ([`raw`]), and what it says is completed with [`defaults`] and checked. Nothing downstream
-//! sees a value that has a default as an `Option`, or reads the environment.
+//! [`locate()`] says which file, [`load`] reads it: environment variables are replaced in the text
+//! ([`mod@expand`]), the text is parsed strictly ([`raw`]), and what it says is completed with [`defaults`] and
+//! checked. Nothing downstream sees a value that has a default as an `Option`, or reads the environment.
 
 pub mod defaults;
 pub mod duration;

@@ -53,7 +53,7 @@ fn a_short_configuration_gets_all_defaults() {
     let replica = &database.replicas[0];
     assert_eq!(replica.name, "file");
     assert_eq!(replica.target, ReplicaTarget::File { path: "/srv/backup".into() });
-    assert_eq!(replica.sync_interval, Duration::from_millis(20));
+    assert_eq!(replica.sync_interval, Duration::from_millis(50));
     assert_eq!(replica.retention, Some(Duration::from_secs(86_400)));
     assert_eq!(replica.retention_check_interval, Duration::from_secs(3600));
     assert_eq!((replica.snapshot_interval, replica.validation_interval), (None, None));

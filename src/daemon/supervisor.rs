@@ -13,8 +13,8 @@ use crate::follow::watch::Watcher;
 use crate::ship::ReplicaStatus;
 use crate::types::SystemClock;
 
-/// Large uploads under way at the same time. Each keeps a thread busy making it, and another is needed to store it: this
-/// has to stay well below the number of threads that may block.
+/// Large uploads under way at the same time. Each keeps a thread busy making it, and another is needed to store it:
+/// this has to stay well below the number of threads that may block.
 const STREAMS_MAX: usize = 4;
 
 /// Replicates everything that `config` names until `stop` turns true.

@@ -10,6 +10,7 @@ use super::capture::hash_run;
 use super::identity::Identity;
 use super::log::{CommitLog, Mark, Opening, Source};
 use super::snapshot::{Overlay, read_pages};
+use super::unsealed::save_unsealed;
 use super::wal_file::{Scan, WalFile};
 use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
 use crate::segment::{PageHashes, SourceCursor, StateDigest};
@@ -94,7 +95,13 @@ pub fn attach(
     identity.check()?;
     let wal = WalFile::open(&path).map_err(Lost::ReadWal)?;
     let page_size = page_size(&lines[0])?;
-    let view = read_state(&lines[0], &wal, page_size)?;
+    let view = match read_state(&lines[0], &wal, page_size) {
+        Ok(view) => view,
+        Err(lost) => {
+            save_unsealed(&lost, &identity, lines, &path);
+            return Err(lost);
+        }
+    };
     let (held, hold) = keep_hold(&mut lines, first, &view.index)?;
     let (tail, salts) = match &view.scan {
         Some(scan) => (Some(Tail { chain: scan.chain, offset: scan.end }), scan.header.salts),

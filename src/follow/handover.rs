@@ -108,7 +108,8 @@ impl Follower {
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
-        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(), "held the write lock");
+        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(),
+            "held the write lock");
         sealed
     }
 
@@ -208,7 +209,10 @@ impl Follower {
         self.lines[self.held].end();
         let checkpoint = self.checkpoint_within(SEAL_PATIENCE);
         self.lines[self.held].begin_read()?;
-        if !checkpoint?.is_complete(index.frames) {
+        checkpoint?;
+        // The wal-index decides, not what our checkpoint says of itself: if another process was at it, that one may
+        // have copied the last frame before our transaction began.
+        if !self.lines[self.held].wal_index()?.is_copied() {
             // A reader of the application's is in the way: normal. Frames are left to copy, so this is a true pin.
             self.hold = Hold::Pinned { mark: index.frames };
             return Ok(false);
@@ -258,7 +262,7 @@ impl Follower {
 
     /// Refuses to checkpoint into a file that is not the one that was followed: somebody may have copied another
     /// database over it, and a checkpoint would mix the two.
-    fn recognise_database(&self) -> Result<(), Lost> {
+    pub(super) fn recognise_database(&self) -> Result<(), Lost> {
         self.check_identity()?;
         for _ in 0..FIRST_PAGE_TRIES {
             if self.first_page.contains(&self.read_first_page()?) {
@@ -296,9 +300,9 @@ impl Follower {
         self.snapshot_wanted_since = None;
     }
 
-    /// Pinned, and a reader of the application's keeps the WAL from being copied back: the snapshot takes the pages that
-    /// are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held is
-    /// in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
+    /// Pinned, and a reader of the application's keeps the WAL from being copied back: the snapshot takes the pages
+    /// that are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held
+    /// is in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
     fn offer_beside_wal(&mut self, reason: String, now: Timestamp) -> Result<(), Lost> {
         let index: WalIndex = self.lines[self.held].wal_index()?;
         self.capture(&index, now)?;

@@ -15,6 +15,7 @@ mod handover;
 mod identity;
 pub mod log;
 pub mod snapshot;
+mod unsealed;
 pub mod wal_file;
 pub mod watch;
 
@@ -259,6 +260,10 @@ impl Follower {
     /// # Errors
     /// If continuity is lost: this follower is of no further use then.
     pub fn tick(&mut self, now: Timestamp) -> Result<Tick, Lost> {
+        self.step(now).inspect_err(|lost| self.save_unsealed(lost))
+    }
+
+    fn step(&mut self, now: Timestamp) -> Result<Tick, Lost> {
         let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
         self.withdraw_stale_snapshot();
         self.release_lease();

@@ -52,7 +52,7 @@ impl Watcher {
         let inner = notify::recommended_watcher(move |event| {
             wake(&told, event);
             if rested.elapsed() >= REST {
-                // Meanwhile the kernel folds a busy writer's events into one, and the writer need not wake us each time.
+                // Meanwhile the kernel folds a busy writer's events into one, and the writer need not wake us often.
                 std::thread::sleep(REST);
                 rested = Instant::now();
             }

@@ -191,16 +191,23 @@ fn adjoins(before: &Seal, after: &Seal) -> bool {
     before.to == after.from || next_index
 }
 
-/// Neighbours whose seals are known adjoin.
+/// Every seal that is known stands where its object's name says, and neighbours adjoin. The search for a time passes
+/// misplaced objects by, so they are refused here.
 fn check_seals(plan: &RestorePlan) -> Result<(), PlanError> {
     let objects: Vec<&PlannedObject> = plan.objects().collect();
+    for object in &objects {
+        object.seal.as_ref().map_or(Ok(()), |seal| check_place(&object.name, seal))?;
+    }
     for pair in objects.windows(2) {
         let (before, next) = (pair[0].name, pair[1].name);
-        let (Some(last), Some(seal)) = (&pair[0].seal, &pair[1].seal) else { continue };
-        if last.to.0 == seal.from.0 && last.to.1 > seal.from.1 {
+        let Some(last) = &pair[0].seal else { continue };
+        let same_index = last.to.0 == next.index();
+        if same_index && last.to.1 > next.offset() {
             return Err(PlanError::Overlap { before, next });
         }
-        if !continues(last, seal) {
+        // Of an object whose seal has not been read its name tells where it begins.
+        let unknown_continues = || !same_index || last.to.1 == next.offset();
+        if !pair[1].seal.as_ref().map_or_else(unknown_continues, |seal| continues(last, seal)) {
             return Err(PlanError::Hole { before, next });
         }
     }

@@ -12,7 +12,11 @@ pub enum PlanError {
     #[error("generation {0} has no snapshot, so it cannot be restored; choose another one with -generation")]
     NoSnapshot(Generation),
     /// The wanted time comes before everything.
-    #[error("{wanted} is before the first restorable point: generation {generation} reaches from {} to {}", bounds.begin, bounds.end)]
+    #[error(
+        "{wanted} is before the first restorable point: generation {generation} reaches from {} to {}",
+        bounds.begin,
+        bounds.end
+    )]
     TooEarly {
         /// Of which generation.
         generation: Generation,
@@ -33,7 +37,8 @@ pub enum PlanError {
     },
     /// An object is missing although a later one is there.
     #[error(
-        "{} is missing, but {} exists: the history has a hole there; restore a point before it with -timestamp or -index, or use another replica",
+        "{} is missing, but {} exists: the history has a hole there; restore a point before it with -timestamp or \
+         -index, or use another replica",
         key(missing),
         key(next)
     )]
@@ -45,7 +50,8 @@ pub enum PlanError {
     },
     /// Something between two objects is missing, or belongs elsewhere.
     #[error(
-        "{} does not continue {}: an object between them is missing; restore a point before it with -timestamp or -index, or use another replica",
+        "{} does not continue {}: an object between them is missing; restore a point before it with -timestamp or \
+         -index, or use another replica",
         key(next),
         key(before)
     )]

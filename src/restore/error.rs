@@ -185,7 +185,10 @@ pub enum RestoreError {
     #[error("no matching backups found: no replica has generation {0}")]
     NoGeneration(Generation),
     /// The newest generation cannot be used; an older one is never taken silently.
-    #[error("generation {generation} is newer but has no snapshot{}", alternative.map_or(String::new(), |g| format!("; use -generation {g}")))]
+    #[error(
+        "generation {generation} is newer but has no snapshot{}",
+        alternative.map_or(String::new(), |g| format!("; use -generation {g}"))
+    )]
     NoSnapshot {
         /// The newest.
         generation: Generation,

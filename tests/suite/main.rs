@@ -1,5 +1,6 @@
 //! All integration tests in one binary, because linking the bundled SQLite takes long.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+mod follow;
 #[path = "../restore/mod.rs"]
 mod restore;

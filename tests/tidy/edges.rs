@@ -129,7 +129,8 @@ fn a_module_that_looks_up_is_found() {
 
 #[test]
 fn a_library_in_the_wrong_place_is_found() {
-    let bad = "use rusqlite::Connection;\nfn x(n: notify::Event) {}\nuse object_store as store;\nlet y = tokio::sync::Notify;\n";
+    let bad = "use rusqlite::Connection;\nfn x(n: notify::Event) {}\nuse object_store as store;\n\
+               let y = tokio::sync::Notify;\n";
     assert_eq!(libraries(&File::new("src/restore/mod.rs", bad)).len(), 3);
     assert_eq!(libraries(&File::new("src/sqlite/mod.rs", "use rusqlite::Connection;\n")), [""; 0]);
     assert_eq!(libraries(&File::new("src/follow/mod.rs", "self.notify::<X>();\nlet notify = 1;\n")), [""; 0]);

@@ -216,7 +216,7 @@ pub fn usage_of(program: &str, command: &str) -> Option<String> {
         }
         _ => ("", ""),
     };
-    let flags = if found.get_opts().next().is_some() { " [flags]" } else { "" };
+    let flags = if found.get_opts().any(|flag| !flag.is_hide_set()) { " [flags]" } else { "" };
     let usage = format!("{program} {command}{flags}{arguments}");
     let help = found.disable_help_flag(true).override_usage(usage).after_help(meaning).render_help().to_string();
     Some(help.replace("\n      --", "\n      -"))

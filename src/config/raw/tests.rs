@@ -112,7 +112,8 @@ fn errors_say_what_and_where() {
         ),
         (
             "dbs:\n  - path: a\n    retention: 1h\n",
-            "c.yml:3:5: dbs[0]: unknown key \"retention\"; it belongs to the top level or a replica or snapshot, not to a database",
+            "c.yml:3:5: dbs[0]: unknown key \"retention\"; it belongs to the top level or a replica or snapshot, \
+             not to a database",
         ),
         ("path: a\n", "c.yml:1:1: unknown key \"path\"; it belongs to a database or a replica, not to the top level"),
         ("access-key-id:AKIAX: y\n", "c.yml:1:1: unknown key \"access-key-id\"; write a space after the colon"),

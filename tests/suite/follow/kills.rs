@@ -1,0 +1,124 @@
+//! SIGKILL at random moments: of the replicator, and of the application.
+
+use std::time::Duration;
+
+use super::scene::*;
+
+/// How often the replicator is killed. 200 is a good test of a release.
+fn kills() -> u64 {
+    setting("LIGHTSHIP_KILLS", 8)
+}
+
+fn nap(from_ms: u64, to_ms: u64) {
+    std::thread::sleep(Duration::from_millis(fastrand::u64(from_ms..to_ms)));
+}
+
+/// Starts a replicator, kills it at a random moment, and so on while `writer` writes; the last one ends well.
+fn kill_again_and_again(scene: &Scene, writers: Vec<Writer>) -> u64 {
+    for _ in 0..kills() {
+        let replicator = scene.replicate();
+        nap(5, 600);
+        replicator.kill();
+        nap(0, 100);
+    }
+    let last = scene.replicate();
+    let commits = writers
+        .into_iter()
+        .map(|mut writer| {
+            writer.child.kill().unwrap();
+            writer.child.wait().unwrap();
+        })
+        .count();
+    assert!(commits > 0);
+    let end = chain_length(&read_while_live(scene));
+    wait_until("everything to be shipped", || {
+        scene.restored_from(scene.replica(), &[]).is_ok_and(|bytes| chain_length(&bytes) == end)
+    });
+    last.stop_well();
+    let source = scene.source();
+    assert!(source == scene.restored(), "the restored database is not the source\n{}", scene.log());
+    chain_length(&source)
+}
+
+/// The state of the live database, read by a process of its own.
+fn read_while_live(scene: &Scene) -> Vec<u8> {
+    let copy = scene.path("copy.db");
+    Shell::Cli.run(&scene.db(), &format!("VACUUM INTO '{}';", copy.display()));
+    let bytes = std::fs::read(&copy).unwrap();
+    std::fs::remove_file(copy).unwrap();
+    bytes
+}
+
+/// Nobody checkpoints, so the WAL is still whole after every kill, and the one generation goes on for ever.
+#[test]
+fn killed_replicator_continues_its_generation_if_the_wal_is_still_there() {
+    let mut scene = Scene::with_chain(4096);
+    scene.database_keys = "min-checkpoint-page-count: 100000000".to_owned();
+    let writer = scene.writer(&["--autocheckpoint", "0", "--pause", "0.001"]);
+    let commits = kill_again_and_again(&scene, vec![writer]);
+    let log = scene.log();
+    println!("{commits} commits, {} kills, {} indexes", kills(), indexes(scene.replica()));
+    assert_eq!(generations(scene.replica()).len(), 1, "{log}");
+}
+
+/// The application checkpoints too. While nobody follows the WAL may restart several times, and then a new generation
+/// must begin; but every generation restores to the state after some commit, and the newest is the source.
+#[test]
+fn every_generation_of_a_killed_replicator_can_be_restored() {
+    let scene = Scene::with_chain(1024);
+    let writers = vec![
+        scene.writer(&["--writer", "1", "--autocheckpoint", "20", "--pause", "0.001"]),
+        scene.writer(&["--writer", "2", "--checkpoints", "--pause", "0.001"]),
+    ];
+    let commits = kill_again_and_again(&scene, writers);
+    let all = generations(scene.replica());
+    println!("{commits} commits, {} kills, {} generations, {} indexes", kills(), all.len(), indexes(scene.replica()));
+    for generation in all {
+        let has_snapshot = objects(scene.replica()).iter().any(|o| o.starts_with(&format!("{generation}/snapshots/")));
+        let restored = scene.restored_from(scene.replica(), &["-generation", &generation]);
+        match restored {
+            Ok(bytes) => assert!(chain_length(&bytes) <= commits),
+            Err(error) => assert!(!has_snapshot, "{error}"),
+        }
+    }
+}
+
+/// The application is killed in the middle of transactions, and recovers its WAL while we follow it.
+#[test]
+fn killed_application_recovers_while_it_is_followed() {
+    let mut scene = Scene::with_chain(4096);
+    scene.database_keys = "min-checkpoint-page-count: 100".to_owned();
+    let replicator = scene.replicate_and_wait();
+    for n in 0..kills() {
+        let kind = if n % 2 == 0 { ["--autocheckpoint", "10"] } else { ["--autocheckpoint", "0"] };
+        let mut writer = scene.writer(&kind);
+        nap(20, 250);
+        writer.child.kill().unwrap();
+        writer.child.wait().unwrap();
+    }
+    replicator.stop_well();
+    let source = scene.source();
+    assert!(chain_length(&source) > 0);
+    assert!(source == scene.restored(), "the restored database is not the source\n{}", scene.log());
+    assert!(!scene.log().contains("continuity lost"), "{}", scene.log());
+}
+
+/// Both are killed at once, as when the power fails for their container. The application then recovers its WAL alone.
+#[test]
+fn killed_together_with_its_application_the_replicator_continues() {
+    let scene = Scene::with_chain(4096);
+    for _ in 0..kills() / 2 {
+        let replicator = scene.replicate();
+        let mut writer = scene.writer(&["--autocheckpoint", "0"]);
+        nap(50, 400);
+        writer.child.kill().unwrap();
+        replicator.kill();
+        writer.child.wait().unwrap();
+    }
+    let replicator = scene.replicate();
+    let mut writer = scene.writer(&["--autocheckpoint", "0", "--commits", "50"]);
+    writer.commits();
+    replicator.stop_well();
+    drop(writer);
+    assert!(scene.source() == scene.restored(), "the restored database is not the source\n{}", scene.log());
+}

@@ -1,0 +1,36 @@
+//! Small disks, mounted in a mount namespace of the test's own.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const CHILD: &str = "LIGHTSHIP_TEST_CHILD";
+
+/// Runs the test named `test` again in a process of its own, in which it may mount. True in that process, which then
+/// does the work; false in the first one when it has succeeded.
+pub fn in_mount_namespace(test: &str) -> bool {
+    if std::env::var(CHILD).is_ok_and(|value| value == test) {
+        return true;
+    }
+    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    let mut command = Command::new("unshare");
+    command.args(if is_root { &["--mount"][..] } else { &["--mount", "--map-root-user"] });
+    let ended = command.arg(std::env::current_exe().unwrap()).args([test, "--exact", "--nocapture"]).env(CHILD, test);
+    let ended = ended.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    let error = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("1 passed"), "{test} fails:\n{said}\n{error}");
+    false
+}
+
+/// Mounts a small disk.
+pub fn mount_tmpfs(at: &Path, size: &str) {
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status();
+    assert!(mounted.unwrap().success(), "this test must be allowed to mount a tmpfs");
+}
+
+/// Changes the size of a disk.
+pub fn remount_tmpfs(at: &Path, size: &str) {
+    let mounted = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(at).status();
+    assert!(mounted.unwrap().success());
+}
