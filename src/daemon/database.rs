@@ -247,7 +247,7 @@ impl Database {
         }
         let _ = finish.send(true);
         let drained = time::timeout(DRAIN, async { while shippers.join_next().await.is_some() {} }).await.is_ok();
-        let complete = drained && log.unshipped_bytes() == 0 && log.snapshot_wanted().is_none();
+        let complete = drained && log.is_all_shipped();
         if !complete {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");

@@ -101,7 +101,7 @@ pub fn attach(
     let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
     let open = || Connection::open(&path);
     let mut lines = [open()?, open()?];
-    let hold = first_hold(&mut lines[0])?;
+    let first = first_hold(&mut lines[0])?;
     identity.check()?;
     let wal = WalFile::open(&path).map_err(Lost::ReadWal)?;
     let page_size = page_size(&lines[0])?;
@@ -112,11 +112,12 @@ pub fn attach(
             return Err(lost);
         }
     };
+    let (held, hold) = keep_hold(&mut lines, first, &view.index)?;
     let (tail, salts) = match &view.scan {
         Some(scan) => (Some(Tail { chain: scan.chain, offset: scan.end }), scan.header.salts),
         None => (None, view.index.salts),
     };
-    let (resumption, anchor) = choose(points, &view, &lines[0], &wal, page_size)?;
+    let (resumption, anchor) = choose(points, &view, &lines[held], &wal, page_size)?;
     let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
     let log = Arc::new(CommitLog::new(generation, points.len(), resumption.reason()));
     let checkpointer = open_checkpointer(&path)?;
@@ -126,7 +127,7 @@ pub fn attach(
         path,
         identity,
         lines,
-        held: 0,
+        held,
         hold,
         held_for_lease: false,
         checkpointer,
@@ -142,6 +143,7 @@ pub fn attach(
         time,
         log,
         lease: Weak::new(),
+        lease_from: 0,
         snapshot_wanted_since: None,
         handover_at: instant,
         bulk_at: instant,
@@ -185,6 +187,20 @@ fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
         }
     }
     Err(Lost::Sqlite(crate::sqlite::Error::Busy("the WAL does not hold still long enough to be pinned")))
+}
+
+/// What is to be held now that the state has been read: the first hold, unless that was a guard under which frames have
+/// been written before the state was read. They are not copied back, so the database file alone is not that state.
+///
+/// While the guard is held nobody can copy them back either, so the new transaction is a true pin.
+fn keep_hold(lines: &mut [Connection; 2], first: Hold, read: &WalIndex) -> Result<(usize, Hold), Lost> {
+    if first != Hold::Guarded || read.is_copied() {
+        return Ok((0, first));
+    }
+    lines[1].begin_read()?;
+    let mark = lines[1].wal_index()?.frames;
+    lines[0].end();
+    Ok((1, Hold::Pinned { mark }))
 }
 
 fn page_size(line: &Connection) -> Result<PageSize, Lost> {
@@ -391,3 +407,6 @@ fn mark_of(point: &ResumePoint) -> Mark {
         time: point.time,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ impl Follower {
             self.prove_unchanged(Lost::Restarted { before: self.salts, after: header.salts })?;
         }
         self.tail = Some(Tail { chain: Chain::begin(&header), offset: WAL_HEADER_BYTES as u64 });
-        (self.salts, self.digests_from) = (header.salts, 0);
+        (self.salts, self.digests_from, self.lease_from) = (header.salts, 0, 0);
         Ok(())
     }
 
@@ -128,7 +128,9 @@ impl Follower {
         })?;
         tail.offset = end;
         self.log.append(&marks);
-        let full = open.offset >= self.limits.index_bytes && marks.last().is_some_and(|m| m.source.offset == end);
+        // An object can end only where the digest is known, so an index can too.
+        let can_end = |m: &Mark| m.source.offset == end && m.digest.is_some();
+        let full = open.offset >= self.limits.index_bytes && marks.last().is_some_and(can_end);
         if full {
             self.close_index()?;
         }

@@ -17,6 +17,9 @@ const SEAL_FRAMES_MAX: u32 = 100;
 /// How long somebody else's checkpoint is waited for: with no lock in hand, and with the write lock held.
 const BULK_PATIENCE: Duration = Duration::from_millis(250);
 const SEAL_PATIENCE: Duration = Duration::from_millis(10);
+/// How often the first page is read until it is certain that it is another one.
+const FIRST_PAGE_TRIES: u32 = 5;
+const FIRST_PAGE_SLEEP: Duration = Duration::from_millis(1);
 /// How often the WAL is copied back while its restart has to wait for the shippers.
 const BULK_INTERVAL: Duration = Duration::from_millis(200);
 const CHECKPOINT_SLEEP: Duration = Duration::from_micros(200);
@@ -35,7 +38,8 @@ impl Follower {
         if !wanted {
             self.snapshot_wanted_since = None;
         }
-        if self.lease_is_out() {
+        // It may have ended this very moment, but then its lock is still to be let go.
+        if self.lease_is_out() || self.held_for_lease {
             return None;
         }
         if self.hold == Hold::Guarded {
@@ -119,6 +123,19 @@ impl Follower {
         self.blocked
     }
 
+    /// Nor must a replica that cannot be written keep the WAL from restarting by a snapshot that it never takes.
+    pub(super) fn withdraw_stale_snapshot(&self) {
+        let grown = self.wal_bytes().saturating_sub(self.lease_from);
+        if self.hold == Hold::Guarded || !self.lease_is_out() || grown <= self.limits.wal_bytes {
+            return;
+        }
+        let replicas = self.log.withdraw_idle_offers();
+        if replicas > 0 {
+            tracing::warn!(db = %self.path.display(), replicas, grown,
+                "the WAL has reached its cap while a snapshot waited for its replica: it will get another one later");
+        }
+    }
+
     /// A replica that cannot be written must not fill the disk with the WAL that waits for it.
     fn give_up_laggards(&self) {
         if self.wal_bytes() <= self.limits.wal_bytes {
@@ -149,8 +166,13 @@ impl Follower {
             let index = self.lines[self.held].wal_index()?;
             let left = index.frames.saturating_sub(index.copied);
             // A round takes as long as there is to copy, so the rounds get shorter, unless a reader is in the way.
-            if left <= SEAL_FRAMES_MAX || copied_before == Some(index.copied) {
+            if left <= SEAL_FRAMES_MAX {
                 break;
+            }
+            if copied_before == Some(index.copied) {
+                // If that reader ended while we held the write lock, writers would wait until all of it is copied.
+                tracing::debug!(db = %self.path.display(), left, "handover put off: a reader is in the way");
+                return Ok(false);
             }
             copied_before = Some(index.copied);
         }
@@ -242,7 +264,14 @@ impl Follower {
     /// database over it, and a checkpoint would mix the two.
     pub(super) fn recognise_database(&self) -> Result<(), Lost> {
         self.check_identity()?;
-        if self.first_page.contains(&self.read_first_page()?) { Ok(()) } else { Err(Lost::Overwritten(1)) }
+        for _ in 0..FIRST_PAGE_TRIES {
+            if self.first_page.contains(&self.read_first_page()?) {
+                return Ok(());
+            }
+            // Somebody else's checkpoint may be writing it at this moment.
+            std::thread::sleep(FIRST_PAGE_SLEEP);
+        }
+        Err(Lost::Overwritten(1))
     }
 
     fn wal_bytes(&self) -> u64 {
@@ -266,7 +295,7 @@ impl Follower {
             reason,
             overlay: overlay.map(|overlay| (self.wal.file(), overlay)),
         });
-        self.lease = Arc::downgrade(&ticket);
+        (self.lease, self.lease_from) = (Arc::downgrade(&ticket), self.wal_bytes());
         self.log.offer(&ticket);
         self.snapshot_wanted_since = None;
     }

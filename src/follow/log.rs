@@ -260,10 +260,17 @@ impl CommitLog {
         self.lock().extras[replica] = Extra::Wanted(reason.to_owned());
     }
 
-    /// The snapshot that was asked for, once there is one.
+    /// The snapshot that was asked for, once there is one and the replica has every index before it: a snapshot behind
+    /// a hole would hide the hole for good if we were killed before it is filled.
     #[must_use]
     pub fn take_snapshot(&self, replica: ReplicaNo) -> Option<Arc<SnapshotTicket>> {
         let mut inner = self.lock();
+        if let Extra::Offered(ticket) = &inner.extras[replica] {
+            let mut before = inner.indexes.iter().filter(|log| log.index < ticket.index);
+            if before.any(|log| log.lag(&inner.consumers[replica]) > 0) {
+                return None;
+            }
+        }
         let extra = &mut inner.extras[replica];
         match std::mem::replace(extra, Extra::None) {
             Extra::Offered(ticket) => Some(ticket),
@@ -285,13 +292,60 @@ impl CommitLog {
             && inner.indexes.iter().any(|log| log.index == plan.index && matches!(log.source, Source::Wal(_)))
     }
 
-    /// Takes note that `replica` has everything before `mark` of `index`.
-    pub fn shipped(&self, replica: ReplicaNo, index: Index, mark: Mark) {
+    /// Takes note that `replica` has everything before `mark` of `index`. False if it was given up meanwhile: what
+    /// comes behind `mark` may be forgotten, so it needs a snapshot all the same.
+    pub fn shipped(&self, replica: ReplicaNo, index: Index, mark: Mark) -> bool {
         let mut inner = self.lock();
-        inner.consumers[replica] = Consumer::At(index, mark);
-        inner.forget_shipped();
+        let goes_on = match &inner.consumers[replica] {
+            Consumer::At(..) => true,
+            Consumer::Offered(ticket) => (ticket.index, ticket.mark()) == (index, mark),
+            Consumer::NeedsSnapshot(_) => false,
+        };
+        if goes_on {
+            inner.consumers[replica] = Consumer::At(index, mark);
+            inner.forget_shipped();
+        }
         drop(inner);
         self.tell();
+        goes_on
+    }
+
+    /// Whether every replica has everything that was captured.
+    #[must_use]
+    pub fn is_all_shipped(&self) -> bool {
+        let inner = self.lock();
+        let follows = |c: &Consumer| matches!(c, Consumer::At(..));
+        inner.consumers.iter().all(follows) && inner.indexes.iter().all(|log| inner.unshipped(log) == 0)
+    }
+
+    /// Takes back the snapshots that nobody is copying at the moment, because the WAL has grown too much under them.
+    /// Returns how many replicas have to wait for the next one.
+    pub fn withdraw_idle_offers(&self) -> usize {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let mut offers: Vec<Arc<SnapshotTicket>> = Vec::new();
+        for consumer in &inner.consumers {
+            if let Consumer::Offered(ticket) = consumer {
+                offers.push(Arc::clone(ticket));
+            }
+        }
+        for extra in &inner.extras {
+            if let Extra::Offered(ticket) = extra {
+                offers.push(Arc::clone(ticket));
+            }
+        }
+        // There is one lease, so all of these are one ticket: held by the log, by this list, and by whoever copies it.
+        if offers.first().is_none_or(|ticket| Arc::strong_count(ticket) > 2 * offers.len()) {
+            return 0;
+        }
+        for consumer in inner.consumers.iter_mut().filter(|c| matches!(c, Consumer::Offered(_))) {
+            *consumer = Consumer::NeedsSnapshot("the replica could not be written for too long".to_owned());
+        }
+        for extra in inner.extras.iter_mut().filter(|e| matches!(e, Extra::Offered(_))) {
+            *extra = Extra::None;
+        }
+        inner.forget_shipped();
+        offers.len()
     }
 
     /// Gives up on replicas that are more than `bytes_max` behind: they will need a snapshot. Returns how many.
@@ -341,7 +395,8 @@ impl Inner {
                     rebased: log.rebased,
                 }));
             }
-            if !log.closed {
+            // What is left of this index cannot be shipped, or not yet: never skip it.
+            if !log.closed || log.end().offset > from.offset {
                 break;
             }
         }
@@ -380,3 +435,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,6 +184,8 @@ pub struct Follower {
     time: Timestamp,
     log: Arc<CommitLog>,
     lease: Weak<SnapshotTicket>,
+    /// Size of the WAL when that snapshot was offered; 0 once the WAL has restarted.
+    lease_from: u64,
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
     bulk_at: Instant,
@@ -239,6 +241,10 @@ impl Follower {
             return Need::Heavy;
         }
         let Ok(index) = self.lines[self.held].wal_index() else { return Need::Heavy };
+        if index.frames > 0 && index.salts != self.salts && !index.salts.follow(self.salts) {
+            // The whole database has to prove that nothing was missed.
+            return Need::Heavy;
+        }
         let captured = if index.salts == self.salts { self.tail_frames().unwrap_or(0) } else { 0 };
         let frames = index.frames.saturating_sub(captured);
         if u64::from(frames) * u64::from(self.page_size.get()) > LIGHT_BYTES {
@@ -259,6 +265,7 @@ impl Follower {
 
     fn step(&mut self, now: Timestamp) -> Result<Tick, Lost> {
         let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
+        self.withdraw_stale_snapshot();
         self.release_lease();
         if tick.commits == 0 {
             // An idle database keeps no memory that it does not need.
@@ -304,3 +311,6 @@ impl Follower {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

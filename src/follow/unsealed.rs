@@ -19,6 +19,8 @@ impl Follower {
     /// If `lost` is an unsealed frame: copies the WAL back and empties it, before our connections are closed.
     pub(super) fn save_unsealed(&mut self, lost: &Lost) {
         if lost.is_unsealed_frame() && self.recognise_database().is_ok() {
+            // The WAL restarts under the shippers now: what they read from it is not to be trusted any more.
+            self.log.detach();
             copy_back(&mut self.lines, &mut self.checkpointer, self.path.as_path());
         }
     }

@@ -9,7 +9,7 @@ use replica_backends::Body;
 
 use super::Author;
 use super::stream;
-use crate::follow::{CommitLog, SegmentPlan, Source};
+use crate::follow::{CommitLog, Mark, SegmentPlan, Source};
 use crate::segment::{Commit, Encoder, Seal, SealKind, StateDigest};
 use crate::wal::{Chain, FrameFault, WAL_HEADER_BYTES, frame_bytes};
 
@@ -82,6 +82,19 @@ fn read(source: &Source, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
     }
 }
 
+/// Which commit of `plan` an object with `seal` reaches, which an earlier attempt has put in the same place.
+///
+/// The running checksum is that of every byte of the index up to there, its salts included. The same state is not
+/// enough: what follows must continue the same WAL.
+pub fn reached(plan: &SegmentPlan, seal: &Seal) -> Option<Mark> {
+    let mark = plan.commits.iter().find(|c| c.offset == seal.to.1)?;
+    let same = seal.salts == plan.header.salts
+        && seal.checksum_before == plan.from.checksum
+        && seal.checksum_after == mark.checksum
+        && mark.digest == Some(seal.digest_after);
+    same.then_some(*mark)
+}
+
 fn seal(plan: &SegmentPlan, author: &Author) -> Seal {
     let (from, to) = (&plan.from, plan.to());
     let unknown = StateDigest::default();
@@ -108,5 +121,43 @@ fn seal(plan: &SegmentPlan, author: &Author) -> Seal {
         software: author.software.clone(),
         reason: String::new(),
         commits: plan.commits.iter().map(|c| Commit { end: c.offset, size: c.size, time: c.time }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::SourceCursor;
+    use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp, WriterId};
+    use crate::wal::{ByteOrder, Checksum, Salts, WalHeader};
+
+    fn plan(salt: u32) -> SegmentPlan {
+        let salts = Salts { first: salt, second: 0 };
+        let header = WalHeader::synthetic(ByteOrder::Little, PageSize::SMALLEST, 0, salts);
+        let mark = |offset, checksum, digest| Mark {
+            offset: Offset(offset),
+            checksum,
+            source: SourceCursor { salts, offset, checksum },
+            size: PageCount(1),
+            digest: Some(StateDigest(digest)),
+            time: Timestamp(1),
+        };
+        SegmentPlan {
+            generation: Generation(1),
+            index: Index::default(),
+            header,
+            from: mark(0, header.checksum, 1),
+            commits: vec![mark(568, Checksum { first: salt, second: 9 }, 2)],
+            source: Source::Memory { start: 32, bytes: Arc::default() },
+            rebased: false,
+        }
+    }
+
+    #[test]
+    fn an_object_of_another_wal_is_no_earlier_attempt_even_if_it_ends_in_the_same_state() {
+        let author = Author::new(WriterId(1));
+        assert_eq!(reached(&plan(1), &seal(&plan(1), &author)), Some(plan(1).commits[0]));
+        // What follows would be appended to frames with other salts, behind which SQLite reads nothing.
+        assert_eq!(reached(&plan(1), &seal(&plan(2), &author)), None);
     }
 }

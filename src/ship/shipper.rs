@@ -138,8 +138,9 @@ impl Shipper {
             }
             Work::Snapshot(ticket) => {
                 self.ship_snapshot(&ticket).await?;
-                self.log.shipped(self.replica, ticket.index, ticket.mark());
-                self.note(ticket.generation, ticket.index, &ticket.mark());
+                if self.log.shipped(self.replica, ticket.index, ticket.mark()) {
+                    self.note(ticket.generation, ticket.index, &ticket.mark());
+                }
                 Ok(())
             }
             Work::Idle | Work::AwaitSnapshot => Ok(()),
@@ -160,12 +161,11 @@ impl Shipper {
         let mark = match stored? {
             Stored::New => *plan.to(),
             // An earlier attempt got through; it may have held fewer commits.
-            Stored::Before(seal) => match plan.commits.iter().find(|c| c.offset == seal.to.1) {
-                Some(mark) if mark.digest == Some(seal.digest_after) => *mark,
-                _ => return Err(self.conflict(&name)),
-            },
+            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name))?,
         };
-        self.log.shipped(self.replica, plan.index, mark);
+        if !self.log.shipped(self.replica, plan.index, mark) {
+            return Ok(None);
+        }
         self.note(plan.generation, plan.index, &mark);
         Ok(if mark == *plan.to() { ahead? } else { None })
     }

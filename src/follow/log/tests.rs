@@ -1,0 +1,105 @@
+use super::*;
+use crate::segment::{SourceCursor, StateDigest};
+use crate::types::{Offset, PageCount, PageSize, Timestamp};
+use crate::wal::{ByteOrder, Checksum, Salts, WalHeader};
+
+const GENERATION: Generation = Generation(7);
+
+fn mark(offset: u64, digest: Option<u64>) -> Mark {
+    Mark {
+        offset: Offset(offset),
+        checksum: Checksum::default(),
+        source: SourceCursor { salts: Salts::default(), offset, checksum: Checksum::default() },
+        size: PageCount(1),
+        digest: digest.map(StateDigest),
+        time: Timestamp(1),
+    }
+}
+
+fn index(number: u32) -> Index {
+    Index::new(number).unwrap()
+}
+
+fn opening(number: u32) -> Opening {
+    let header = WalHeader::synthetic(ByteOrder::Little, PageSize::SMALLEST, 0, Salts::default());
+    let source = Source::Memory { start: 32, bytes: Arc::new(vec![0; 1 << 20]) };
+    Opening { index: index(number), header, source, begin: mark(0, Some(1)), rebased: false }
+}
+
+fn ticket(number: u32) -> Arc<SnapshotTicket> {
+    Arc::new(SnapshotTicket {
+        database: "app.db".into(),
+        generation: GENERATION,
+        index: index(number),
+        page_size: PageSize::SMALLEST,
+        size: PageCount(1),
+        digest: StateDigest(1),
+        time: Timestamp(1),
+        source: mark(0, None).source,
+        order: ByteOrder::Little,
+        reason: String::new(),
+        overlay: None,
+    })
+}
+
+/// One replica, which has the snapshot of index 0 and none of the 100,000 bytes of the open index 0.
+fn log() -> CommitLog {
+    let log = CommitLog::new(GENERATION, 1, "new");
+    log.resume(0, index(0), mark(0, Some(1)));
+    log.open_index(opening(0));
+    log.append(&[mark(50_000, Some(2)), mark(100_000, Some(3))]);
+    log
+}
+
+#[test]
+fn an_upload_that_ends_after_its_replica_was_given_up_leaves_no_hole() {
+    let log = log();
+    let Work::Segment(plan) = log.work(0, 1000) else { panic!("no work") };
+    assert_eq!(log.abandon_laggards(1000), 1);
+    log.close_index();
+    log.open_index(opening(1));
+    log.append(&[mark(60_000, Some(4))]);
+
+    assert!(!log.shipped(0, plan.index, *plan.to()));
+
+    // The rest of index 0 is forgotten; index 1 without it would be another database.
+    assert!(matches!(log.work(0, 1 << 20), Work::AwaitSnapshot));
+}
+
+#[test]
+fn an_index_is_not_left_before_its_last_commit_is_shipped() {
+    let log = log();
+    log.append(&[mark(150_000, None)]);
+    log.close_index();
+    log.open_index(opening(1));
+    log.append(&[mark(60_000, Some(4))]);
+    let Work::Segment(plan) = log.work(0, 1 << 20) else { panic!("no work") };
+    assert_eq!(plan.to().offset, Offset(100_000));
+    log.shipped(0, plan.index, *plan.to());
+
+    assert!(matches!(log.work(0, 1 << 20), Work::Idle));
+}
+
+#[test]
+fn a_scheduled_snapshot_waits_for_the_segments_before_it() {
+    let log = log();
+    log.close_index();
+    log.want_snapshot(0, "snapshot-interval");
+    log.offer(&ticket(1));
+    assert!(log.take_snapshot(0).is_none());
+    while let Work::Segment(plan) = log.work(0, 1000) {
+        log.shipped(0, plan.index, *plan.to());
+    }
+    assert!(log.take_snapshot(0).is_some());
+}
+
+#[test]
+fn a_replica_that_waits_for_a_snapshot_does_not_have_everything() {
+    let log = CommitLog::new(GENERATION, 1, "new");
+    assert_eq!(log.unshipped_bytes(), 0);
+    assert!(!log.is_all_shipped());
+    log.offer(&ticket(0));
+    assert!(!log.is_all_shipped());
+    assert!(log.shipped(0, index(0), ticket(0).mark()));
+    assert!(log.is_all_shipped());
+}

@@ -1,0 +1,51 @@
+use super::*;
+use crate::types::Generation;
+
+fn write(app: &rusqlite::Connection, bytes: u32) {
+    app.execute("INSERT INTO t VALUES (randomblob(?1))", [bytes]).unwrap();
+}
+
+#[test]
+fn a_snapshot_that_nobody_takes_does_not_keep_the_wal_from_restarting_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    let limits = Limits { checkpoint_pages: 10, wal_bytes: 200 << 10, ..Limits::default() };
+    let now = Timestamp(1);
+    let mut follower = attach(&path, limits, &[None], Generation(1), now).unwrap().follower;
+
+    let mut offered = 0;
+    for _ in 0..200 {
+        write(&app, 20_000);
+        follower.tick(now).unwrap();
+        if let Work::Snapshot(ticket) = follower.log().work(0, 1 << 20) {
+            // An attempt that fails: the ticket is let go, and asked for again later.
+            offered = offered.max(ticket.size.0);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    let wal = std::fs::metadata(path.with_file_name("app.db-wal")).unwrap().len();
+    assert!(wal < 1 << 20, "4 MB were written, the WAL may have 200 KB, and it has {wal}");
+    assert!(offered > 400, "a later snapshot is offered: {offered} pages");
+}
+
+#[test]
+fn a_snapshot_that_is_being_copied_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    let limits = Limits { checkpoint_pages: 10, wal_bytes: 200 << 10, ..Limits::default() };
+    let now = Timestamp(1);
+    let mut follower = attach(&path, limits, &[None], Generation(1), now).unwrap().follower;
+    follower.tick(now).unwrap();
+    let Work::Snapshot(ticket) = follower.log().work(0, 1 << 20) else { panic!("no snapshot is offered") };
+    for _ in 0..50 {
+        write(&app, 20_000);
+        follower.tick(now).unwrap();
+    }
+    assert!(follower.log().shipped(0, ticket.index, ticket.mark()));
+    assert!(matches!(follower.log().work(0, 1 << 20), Work::Segment(_)));
+}
