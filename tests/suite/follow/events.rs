@@ -95,61 +95,6 @@ fn database_that_is_deleted_and_made_again_begins_a_new_generation() {
     ends_equal(&scene, replicator);
 }
 
-/// How a file takes the place of the database.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Swap {
-    Rename,
-    CopyOver,
-}
-
-/// The application stops, an administrator puts another database in place, the application starts again. `follow`
-/// says whether a replicator runs all the while. Returns what the application then has.
-fn swap_database(swap: Swap, follow: bool) -> (Scene, String) {
-    let scene = Scene::new();
-    scene.sql(Shell::Python, &format!("{TABLE} INSERT INTO t VALUES (0, 'old');"));
-    let replicator = follow.then(|| scene.replicate_and_wait());
-    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
-                INSERT INTO t SELECT i, 'old' || i || hex(zeroblob(100)) FROM n;";
-    scene.sql(Shell::Python, fill);
-    let other = scene.path("other.db");
-    let new = fill.replace("'old'", "'new'").replace("400", "700");
-    Shell::Python.run(&other, &format!("CREATE TABLE u (a, b); {TABLE} CREATE INDEX tv ON t (v); {new}"));
-    pause(100);
-    match swap {
-        Swap::Rename => fs::rename(&other, scene.db()).unwrap(),
-        Swap::CopyOver => drop(fs::copy(&other, scene.db()).unwrap()),
-    }
-    scene.sql(Shell::Python, "INSERT INTO t VALUES (9000, 'after');");
-    pause(1500);
-    scene.sql(Shell::Python, "INSERT INTO t VALUES (9001, 'later');");
-    if let Some(replicator) = replicator {
-        replicator.stop_well();
-    }
-    let state =
-        query(&scene, "PRAGMA integrity_check; SELECT count(*), count(DISTINCT substr(v, 1, 3)), max(id) FROM t;");
-    (scene, state)
-}
-
-/// Both real Litestreams damage the live database here: they keep the old WAL alive, and it is applied to the new file.
-fn swapping_is_survived(swap: Swap) {
-    let (_, control) = swap_database(swap, false);
-    let (scene, followed) = swap_database(swap, true);
-    assert_eq!(followed, control, "following has damaged the live database\n{}", scene.log());
-    assert!(scene.source() == scene.restored(), "the restored database is not the source\n{}", scene.log());
-}
-
-#[test]
-#[ignore = "known damage: the old WAL outlives the application's last connection and is applied to the new file"]
-fn database_replaced_by_rename_is_not_damaged_and_restores() {
-    swapping_is_survived(Swap::Rename);
-}
-
-#[test]
-#[ignore = "known damage: the old WAL outlives the application's last connection and is applied to the new file"]
-fn database_copied_over_in_place_is_not_damaged_and_restores() {
-    swapping_is_survived(Swap::CopyOver);
-}
-
 /// Each TRUNCATE of an idle WAL counts its salt up, so the next WAL does not follow ours by one.
 #[test]
 fn idle_database_may_be_truncated_again_and_again() {
@@ -199,7 +144,8 @@ fn database_locked_exclusively_is_followed_when_it_is_let_go() {
     ends_equal(&scene, replicator);
 }
 
-/// One of two replicas stands on a disk that is full for a while. The other one does not notice, and the first catches up.
+/// One of two replicas stands on a disk that is full for a while. The other one does not notice, and the
+/// first catches up.
 #[test]
 fn full_replica_delays_no_other_and_catches_up() {
     if !in_mount_namespace("follow::events::full_replica_delays_no_other_and_catches_up") {
