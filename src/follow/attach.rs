@@ -105,13 +105,8 @@ pub fn attach(
     identity.check()?;
     let wal = WalFile::open(&path).map_err(Lost::ReadWal)?;
     let page_size = page_size(&lines[0])?;
-    let view = match read_state(&lines[0], &wal, page_size) {
-        Ok(view) => view,
-        Err(lost) => {
-            save_unsealed(&lost, &identity, lines, &path);
-            return Err(lost);
-        }
-    };
+    let view = read_state(&lines[0], &wal, page_size);
+    let view = view.inspect_err(|lost| save_unsealed(lost, &identity, &mut lines, &path))?;
     let (held, hold) = keep_hold(&mut lines, first, &view.index)?;
     let (tail, salts) = match &view.scan {
         Some(scan) => (Some(Tail { chain: scan.chain, offset: scan.end }), scan.header.salts),

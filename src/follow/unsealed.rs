@@ -1,5 +1,5 @@
-//! Committed frames without salts and checksum, as SQLite 3.40.1 and others leave them behind when a savepoint is rolled
-//! back in a transaction that has outgrown the page cache (tests/suite/follow/savepoint.rs tells the story).
+//! Committed frames without salts and checksum, as SQLite 3.40.1 and others leave them behind when a savepoint is
+//! rolled back in a transaction that has outgrown the page cache (tests/suite/follow/savepoint.rs tells the story).
 //!
 //! Such a WAL is sound only while somebody keeps its wal-index open: whoever builds a new one from the WAL stops before
 //! the first such frame. If the application has gone, we are the last to keep it, so we may not just let go.
@@ -27,7 +27,7 @@ impl Follower {
 }
 
 /// [`Follower::save_unsealed`] where there is no follower yet.
-pub(super) fn save_unsealed(lost: &Lost, identity: &Identity, mut lines: [Connection; 2], path: &std::path::Path) {
+pub(super) fn save_unsealed(lost: &Lost, identity: &Identity, lines: &mut [Connection; 2], path: &std::path::Path) {
     if !lost.is_unsealed_frame() || identity.check().is_err() {
         return;
     }
@@ -37,7 +37,7 @@ pub(super) fn save_unsealed(lost: &Lost, identity: &Identity, mut lines: [Connec
         Ok(checkpointer)
     });
     if let Ok(mut checkpointer) = joined {
-        copy_back(&mut lines, &mut checkpointer, path);
+        copy_back(lines, &mut checkpointer, path);
     }
 }
 
@@ -46,8 +46,8 @@ fn copy_back(lines: &mut [Connection; 2], checkpointer: &mut Connection, path: &
     // A busy application is no danger: as long as it is there, so is the wal-index. The next attempt comes soon.
     match checkpointer.checkpoint_truncate() {
         Ok(Checkpoint::Done { .. }) => tracing::warn!(db = %path.display(),
-            "the application's SQLite committed frames without checksums (a bug of old versions): a crash would have lost \
-             them; they are in the database file now. A newer SQLite is advised"),
+            "the application's SQLite committed frames without checksums (a bug of old versions): a crash would have \
+             lost them; they are in the database file now. A newer SQLite is advised"),
         ended => tracing::debug!(db = %path.display(), ?ended, "unsealed frames cannot be copied back yet"),
     }
 }

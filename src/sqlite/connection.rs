@@ -72,8 +72,8 @@ impl Connection {
     fn disable_lookaside(&self) -> Result<(), Error> {
         let none = ptr::null_mut::<c_void>();
         let zero: c_int = 0;
-        // SAFETY: the handle is open and used by this thread alone; this verb takes a pointer, which may be null, and two
-        // integers.
+        // SAFETY: the handle is open and used by this thread alone; this verb takes a pointer, which may be null, and
+        // two integers.
         let code =
             unsafe { ffi::sqlite3_db_config(self.inner.handle(), ffi::SQLITE_DBCONFIG_LOOKASIDE, none, zero, zero) };
         self.check(code)

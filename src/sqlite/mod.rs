@@ -27,7 +27,8 @@ pub fn library_version() -> &'static str {
 pub fn use_little_memory() {
     let none = std::ptr::null_mut::<std::ffi::c_void>();
     let zero: std::ffi::c_int = 0;
-    // SAFETY: this verb takes a pointer, which may be null, and two integers; SQLite refuses the call once it is in use.
+    // SAFETY: this verb takes a pointer, which may be null, and two integers; SQLite refuses the call once it is in
+    // use.
     unsafe { rusqlite::ffi::sqlite3_config(rusqlite::ffi::SQLITE_CONFIG_PAGECACHE, none, zero, zero) };
 }
 

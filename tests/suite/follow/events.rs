@@ -144,7 +144,8 @@ fn database_locked_exclusively_is_followed_when_it_is_let_go() {
     ends_equal(&scene, replicator);
 }
 
-/// One of two replicas stands on a disk that is full for a while. The other one does not notice, and the first catches up.
+/// One of two replicas stands on a disk that is full for a while. The other one does not notice, and the
+/// first catches up.
 #[test]
 fn full_replica_delays_no_other_and_catches_up() {
     if !in_mount_namespace("follow::events::full_replica_delays_no_other_and_catches_up") {

@@ -21,7 +21,11 @@ fn kill_again_and_again(scene: &Scene, writers: Vec<Writer>) -> u64 {
         replicator.kill();
         nap(0, 100);
     }
+    let attached = || scene.log().matches(" generation db=").count() + scene.log().matches("continuing the").count();
+    let before = attached();
     let last = scene.replicate();
+    // Without it the writers' end would be that of the last connection, which removes the WAL.
+    wait_until("the last replicator to follow", || attached() > before);
     let commits = writers
         .into_iter()
         .map(|mut writer| {

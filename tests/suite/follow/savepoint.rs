@@ -1,13 +1,14 @@
-//! SQLite 3.40.1 (Debian 12's; the bundled one is cured) commits frames without salts and checksum when a savepoint is rolled back in a transaction that
-//! has outgrown the page cache: it takes note of the first frame whose checksum must be made again, and forgets to
-//! forget it when the frame itself is rolled back. Such a WAL is sound as long
-//! as somebody keeps the wal-index open; after that it ends, for every reader, before the first such frame.
+//! SQLite 3.40.1 (Debian 12's; the bundled one is cured) commits frames without salts and checksum when a savepoint is
+//! rolled back in a transaction that has outgrown the page cache: it takes note of the first frame whose checksum must
+//! be made again, and forgets to forget it when the frame itself is rolled back. Such a WAL is sound as long as
+//! somebody keeps the wal-index open; after that it ends, for every reader, before the first such frame.
 
 use super::scene::*;
 
 const SETUP: &str = "PRAGMA page_size = 1024; CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB);
     INSERT INTO t VALUES (1, randomblob(2000000)); PRAGMA journal_mode = wal;";
-const SPILLED: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = 5; BEGIN; INSERT INTO t VALUES (3, randomblob(300000)); SAVEPOINT s;
+const SPILLED: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = 5;
+    BEGIN; INSERT INTO t VALUES (3, randomblob(300000)); SAVEPOINT s;
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
     INSERT INTO t SELECT i + 10, randomblob(4000) FROM n; ROLLBACK TO s;
     UPDATE t SET v = randomblob(100000) WHERE id = 1; COMMIT;";

@@ -21,7 +21,8 @@ const SHAPES: &[Shape] = &[
                 CREATE UNIQUE INDEX tc ON t (c, id); CREATE INDEX td ON t (d, a) WHERE d > 5;
                 CREATE TABLE w (k TEXT PRIMARY KEY, v) WITHOUT ROWID;",
         steps: &[
-            "ROWS INSERT INTO t SELECT i, i % 7, hex(i), i * 3, i % 11 FROM n; ROWS INSERT INTO w SELECT hex(i), i FROM n;",
+            "ROWS INSERT INTO t SELECT i, i % 7, hex(i), i * 3, i % 11 FROM n;
+             ROWS INSERT INTO w SELECT hex(i), i FROM n;",
             "UPDATE t SET a = a + 1, b = b || 'x' WHERE id % 3 = 0; DELETE FROM w WHERE v % 5 = 0;",
             "DROP INDEX ta; CREATE INDEX te ON t (b, c, d); REPLACE INTO w SELECT hex(id), b FROM t;",
             "REINDEX; ANALYZE;",
