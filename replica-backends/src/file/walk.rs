@@ -38,6 +38,7 @@ struct Level {
 impl Walk {
     /// A walk over the folder `prefix`, from the first key after `after`.
     fn new(root: &Path, prefix: &str, after: Option<String>) -> Result<Self, Failure> {
+        refuse_file(root)?;
         let mut walk = Self { root: root.to_owned(), after, levels: Vec::new() };
         walk.enter(prefix.to_owned())?;
         Ok(walk)
@@ -124,11 +125,22 @@ impl FileBackend {
     pub(super) async fn sub_folders(&self, prefix: &str) -> Result<Vec<String>> {
         check_prefix(prefix).map_err(|problem| self.invalid(Operation::List, prefix, problem))?;
         let folder = self.store.root().join(prefix);
-        let entries = self.blocking(move |_| read_folder(&folder)).await;
+        let root = self.store.root().to_owned();
+        let entries = self.blocking(move |_| refuse_file(&root).and_then(|()| read_folder(&folder))).await;
         let entries = entries.map_err(|failure| failure.into_error(Operation::List, prefix, self.location()))?;
         let mut names: Vec<_> = entries.iter().filter_map(|entry| entry.strip_suffix('/')).map(str::to_owned).collect();
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// A file in the place of the replica is a mistake, not an empty replica: "no backup" would be the wrong answer.
+fn refuse_file(root: &Path) -> Result<(), Failure> {
+    match fs::metadata(root) {
+        Ok(meta) if !meta.is_dir() => {
+            Err(Failure::new("opening the replica", io::Error::from(io::ErrorKind::NotADirectory)))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -181,6 +193,15 @@ fn is_gone(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_in_the_place_of_the_replica_is_an_error_not_an_empty_replica() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.db");
+        fs::write(&file, b"SQLite format 3").unwrap();
+        assert!(Walk::new(&file, "", None).is_err());
+        assert!(Walk::new(&folder.path().join("missing"), "", None).is_ok());
+    }
 
     #[test]
     fn a_folder_is_skipped_only_if_all_its_keys_sort_before() {
