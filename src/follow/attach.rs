@@ -244,7 +244,7 @@ fn hash_pages(
     Ok(hashes)
 }
 
-/// The replica whose history can be continued, and how. The first that can wins.
+/// The replica whose history can be continued, and how. The furthest that can wins.
 fn choose(
     points: &[Option<ResumePoint>],
     view: &View,
@@ -252,7 +252,9 @@ fn choose(
     wal: &WalFile,
     page_size: PageSize,
 ) -> Result<(Resumption, Option<ResumePoint>), Lost> {
-    let known: Vec<&ResumePoint> = points.iter().flatten().collect();
+    let mut known: Vec<&ResumePoint> = points.iter().flatten().collect();
+    // The furthest first: what another replica has beyond it would otherwise be written a second time, differently.
+    known.sort_by_key(|point| std::cmp::Reverse((point.time, point.index, point.offset)));
     for point in known.iter().filter(|p| p.page_size == page_size) {
         if view.scan.as_ref().is_some_and(|scan| continues(point, scan, wal)) {
             return Ok((Resumption::SameWal, Some((*point).clone())));

@@ -231,7 +231,14 @@ impl Follower {
     fn checkpoint_within(&mut self, patience: Duration) -> Result<Checkpoint, crate::sqlite::Error> {
         let since = Instant::now();
         loop {
-            let checkpoint = self.checkpointer.checkpoint_passive()?;
+            let checkpoint = match self.checkpointer.checkpoint_passive() {
+                Ok(checkpoint) => checkpoint,
+                // A full disk, say. Nothing is lost by it: the WAL stays, and the next handover tries again.
+                Err(error) => {
+                    tracing::warn!(db = %self.path.display(), %error, "cannot copy the WAL into the database; will retry");
+                    return Ok(Checkpoint::Busy);
+                }
+            };
             if checkpoint != Checkpoint::Busy || since.elapsed() >= patience {
                 return Ok(checkpoint);
             }
