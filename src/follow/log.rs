@@ -382,7 +382,9 @@ impl Inner {
                 break;
             }
             let within = log.index == index && mark.offset.0 > 0;
-            let from = if within { *mark } else { Mark { digest: mark.digest.or(log.begin.digest), ..log.begin } };
+            // At its beginning an index knows where it lies; which state that is, the replica knows: after a resume the
+            // follower's own is that of the end already.
+            let from = if within { *mark } else { Mark { digest: mark.digest, size: mark.size, ..log.begin } };
             if let Some(commits) = log.next_commits(&from, bytes_max) {
                 log.used = true;
                 return Work::Segment(Box::new(SegmentPlan {

@@ -66,6 +66,22 @@ fn an_upload_that_ends_after_its_replica_was_given_up_leaves_no_hole() {
     assert!(matches!(log.work(0, 1 << 20), Work::AwaitSnapshot));
 }
 
+/// Killed between the snapshot and the first segment, the next replicator sealed the segment with the size that the
+/// database had grown to meanwhile, and a restore refused it.
+#[test]
+fn a_first_segment_begins_with_the_state_of_the_snapshot_before_it() {
+    let log = CommitLog::new(GENERATION, 1, "new");
+    let snapshot = Mark { size: PageCount(5), ..mark(0, Some(1)) };
+    log.resume(0, index(0), snapshot);
+    let grown = Mark { size: PageCount(102), ..mark(0, Some(9)) };
+    log.open_index(Opening { begin: grown, ..opening(0) });
+    log.append(&[mark(50_000, None), mark(100_000, Some(9))]);
+
+    let Work::Segment(plan) = log.work(0, 1 << 20) else { panic!("no work") };
+
+    assert_eq!((plan.from.size, plan.from.digest), (snapshot.size, snapshot.digest));
+}
+
 #[test]
 fn an_index_is_not_left_before_its_last_commit_is_shipped() {
     let log = log();

@@ -35,9 +35,16 @@ fn kill_again_and_again(scene: &Scene, writers: Vec<Writer>) -> u64 {
         .count();
     assert!(commits > 0);
     let end = chain_length(&read_while_live(scene));
-    wait_until("everything to be shipped", || {
-        scene.restored_from(scene.replica(), &[]).is_ok_and(|bytes| chain_length(&bytes) == end)
-    });
+    let since = std::time::Instant::now();
+    loop {
+        let restored = scene.restored_from(scene.replica(), &[]).map(|bytes| chain_length(&bytes));
+        if restored.as_ref().is_ok_and(|length| *length == end) {
+            break;
+        }
+        let waited = since.elapsed();
+        assert!(waited < Duration::from_secs(30), "shipped {restored:?} of {end} commits\n{}", scene.log());
+        nap(50, 51);
+    }
     last.stop_well();
     let source = scene.source();
     assert!(source == scene.restored(), "the restored database is not the source\n{}", scene.log());
