@@ -235,7 +235,8 @@ impl Follower {
                 Ok(checkpoint) => checkpoint,
                 // A full disk, say. Nothing is lost by it: the WAL stays, and the next handover tries again.
                 Err(error) => {
-                    tracing::warn!(db = %self.path.display(), %error, "cannot copy the WAL into the database; will retry");
+                    tracing::warn!(db = %self.path.display(), %error,
+                        "cannot copy the WAL into the database; will try again");
                     return Ok(Checkpoint::Busy);
                 }
             };
