@@ -1,7 +1,7 @@
 //! Whose object is it that stands where we wanted to put ours?
 
 use futures::TryStreamExt;
-use replica_backends::{Backend, ByteRange, Error, ErrorKind, Operation};
+use replica_backends::{Backend, ByteRange, Error};
 
 use crate::segment::{SEAL_TAIL_BYTES, Seal, Tail};
 
@@ -27,10 +27,4 @@ pub async fn read_seal(backend: &dyn Backend, key: &str) -> Result<Option<Seal>,
             Ok(_) | Err(_) => return Ok(None),
         }
     }
-}
-
-/// An error that retrying does not cure.
-pub fn conflict_error(backend: &dyn Backend, key: &str) -> Error {
-    let text = "another writer has put an object here";
-    Error::new(ErrorKind::AlreadyExists, Operation::Put, key, backend.location(), text)
 }

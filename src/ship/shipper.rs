@@ -8,7 +8,7 @@ use replica_backends::{Backend, Body, Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
-use super::claim::{conflict_error, read_seal};
+use super::claim::read_seal;
 use super::{Author, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
@@ -241,7 +241,6 @@ impl Shipper {
 
     fn conflict(&self, name: &ObjectName) -> Failure {
         let key = name.key().unwrap_or_default();
-        tracing::debug!(error = %conflict_error(self.backend.as_ref(), &key), "conflict");
         Failure::Conflict(Conflict { generation: name.generation(), key })
     }
 
