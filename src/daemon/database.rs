@@ -9,10 +9,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
+use super::baseline::Keeper;
 use super::pace::{GLANCES, Pace, glance};
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
-use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::follow::{Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
 use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, WriterId};
@@ -65,7 +66,7 @@ pub struct Database {
 
 /// Why a database is not being followed at the moment.
 #[derive(Debug, thiserror::Error)]
-enum NotNow {
+pub(super) enum NotNow {
     #[error("there is no database yet")]
     Missing,
     #[error("the file is empty: the application has not created the database yet")]
@@ -93,6 +94,7 @@ struct Begun {
     attached: Attached,
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
+    keeper: Keeper,
     _state: StateFolder,
 }
 
@@ -202,9 +204,8 @@ impl Database {
         if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
             return Err(error.into());
         }
-        let (path, limits, now) = (self.path.clone(), self.limits.clone(), self.clock.now());
-        let attached = blocking(move || follow::attach(&path, limits, &points, fresh_generation(), now)).await?;
-        Ok(Begun { attached, author, backends, _state: state })
+        let (attached, keeper) = self.attach(points, &backends).await?;
+        Ok(Begun { attached, author, backends, keeper, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -234,14 +235,15 @@ impl Database {
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
     ) -> (Ended, bool) {
-        let Begun { attached, author, backends, _state } = begun;
+        let Begun { attached, author, backends, keeper, _state } = begun;
         let Attached { follower, resumption } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let snapshots = self.schedule_snapshots(&log);
-        let (ended, follower) = self.tick_until(follower, (wake, watcher), stop, &mut shippers).await;
+        let (ended, follower, mut keeper) =
+            self.tick_until(follower, keeper, (wake, watcher), stop, &mut shippers).await;
         drop(snapshots);
         if !matches!(ended, Ended::Stopped) {
             log.detach();
@@ -253,7 +255,7 @@ impl Database {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");
         }
-        drop(follower);
+        blocking(move || keeper.keep_last(&follower)).await;
         (ended, complete)
     }
 
@@ -329,10 +331,11 @@ impl Database {
     async fn tick_until(
         &self,
         mut follower: Follower,
+        mut keeper: Keeper,
         (wake, watcher): (&Notify, Option<&Watcher>),
         stop: &mut watch::Receiver<bool>,
         shippers: &mut JoinSet<Result<(), Conflict>>,
-    ) -> (Ended, Option<Follower>) {
+    ) -> (Ended, Follower, Keeper) {
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
         let mut pace = Pace::new(watcher, follower.path());
@@ -346,10 +349,18 @@ impl Database {
                 checked = Instant::now();
             }
             let tick = match ticked {
-                Ok(_) if stopping => return (Ended::Stopped, Some(follower)),
+                Ok(_) if stopping => return (Ended::Stopped, follower, keeper),
                 Ok(tick) => tick,
-                Err(lost) => return (Ended::Lost(lost), Some(follower)),
+                Err(lost) => return (Ended::Lost(lost), follower, keeper),
             };
+            keeper.note_progress(follower.log());
+            if tick.handover && keeper.is_due() {
+                (keeper, follower) = blocking(move || {
+                    keeper.stage(&follower);
+                    (keeper, follower)
+                })
+                .await;
+            }
             let now = Instant::now();
             let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
             glances = (glances + 1).min(GLANCES);
@@ -363,7 +374,7 @@ impl Database {
                 _ = stop.changed() => {}
                 Some(ended) = shippers.join_next() => {
                     match ended {
-                        Ok(Err(conflict)) => return (Ended::Conflict(conflict), Some(follower)),
+                        Ok(Err(conflict)) => return (Ended::Conflict(conflict), follower, keeper),
                         Ok(Ok(())) => {}
                         Err(error) => std::panic::resume_unwind(error.into_panic()),
                     }
@@ -374,7 +385,7 @@ impl Database {
 }
 
 /// Runs `work` where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         // Only a panic ends such a task early, and a panic is a bug: it goes on where it can be seen.
@@ -382,7 +393,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-fn fresh_generation() -> Generation {
+pub(super) fn fresh_generation() -> Generation {
     Generation(random())
 }
 

@@ -1,9 +1,11 @@
 //! Running: databases, their replicas, and the order in which they start and stop.
 
 mod backend;
+mod baseline;
 mod database;
 mod exec;
 mod pace;
+pub mod page_file;
 mod state;
 mod supervisor;
 

@@ -4,6 +4,8 @@
 //! restarting until they are shipped, or are few enough to be kept in memory ([`CommitLog::seal`]).
 
 mod index;
+mod progress;
+mod spool;
 mod work;
 
 use std::collections::VecDeque;
@@ -14,6 +16,7 @@ use tokio::sync::watch;
 
 use index::IndexLog;
 pub use index::Opening;
+pub use spool::{Spool, SpoolWriter};
 pub use work::{Mark, SegmentPlan, Source, Work};
 
 use super::snapshot::SnapshotTicket;
@@ -315,7 +318,7 @@ impl CommitLog {
     pub fn is_all_shipped(&self) -> bool {
         let inner = self.lock();
         let follows = |c: &Consumer| matches!(c, Consumer::At(..));
-        inner.consumers.iter().all(follows) && inner.indexes.iter().all(|log| inner.unshipped(log) == 0)
+        inner.consumers.iter().all(follows) && inner.indexes.iter().all(|log| log.commits.is_empty())
     }
 
     /// Takes back the snapshots that nobody is copying at the moment, because the WAL has grown too much under them.

@@ -14,6 +14,7 @@ mod capture;
 mod handover;
 mod identity;
 pub mod log;
+mod resync;
 pub mod snapshot;
 mod unsealed;
 pub mod wal_file;
@@ -27,11 +28,12 @@ use std::time::{Duration, Instant};
 
 pub use attach::{Attached, ResumePoint, Resumption, attach};
 pub use log::{CommitLog, Mark, SegmentPlan, Source, Work};
+pub use resync::Baseline;
 pub use snapshot::SnapshotTicket;
 
 use crate::segment::PageHashes;
 use crate::sqlite::{self, Connection};
-use crate::types::{Index, PageSize, Timestamp};
+use crate::types::{Index, Offset, PageSize, Position, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
 use identity::Identity;
 use wal_file::WalFile;
@@ -122,6 +124,9 @@ pub enum Lost {
     /// The database cannot be read.
     #[error("the database cannot be read: {0}")]
     ReadDatabase(io::Error),
+    /// What the replica ends with has to be known page by page to be continued by a difference.
+    #[error("the page hashes of the state that the replica ends with are not known")]
+    HashesUnknown(Box<ResumePoint>),
     /// All indexes of the generation are used up.
     #[error("the generation has no index left")]
     NoIndexLeft,
@@ -232,6 +237,19 @@ impl Follower {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The pages of the newest commit that was captured; of no state after an error.
+    #[must_use]
+    pub fn hashes(&self) -> &PageHashes {
+        &self.hashes
+    }
+
+    /// The beginning of the next index, if everything captured lies before it, and the pages of the state there.
+    #[must_use]
+    pub fn boundary(&self) -> Option<(Position, &PageHashes)> {
+        let position = Position { generation: self.log.generation(), index: self.next_index, offset: Offset(0) };
+        self.open_index.is_none().then_some((position, &self.hashes))
     }
 
     /// What the next [`Follower::tick`] would have to do. Reads shared memory only.

@@ -272,7 +272,7 @@ impl Shipper {
 
 /// Whether work does not wait for more commits: because there is enough of it, or because only our memory has it.
 fn is_urgent(work: &Work) -> bool {
-    let in_memory = |plan: &SegmentPlan| matches!(plan.source, Source::Memory { .. });
+    let in_memory = |plan: &SegmentPlan| !matches!(plan.source, Source::Wal(_));
     matches!(work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES || in_memory(plan))
 }
 

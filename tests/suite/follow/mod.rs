@@ -7,6 +7,7 @@ mod kills;
 mod locks;
 mod mounts;
 mod processes;
+mod resync;
 mod savepoint;
 mod scene;
 mod shapes;
