@@ -172,7 +172,7 @@ mod tests {
     fn known(pages: u64) -> KnownPages {
         let index = Index::new(7).unwrap();
         let position = Position { generation: Generation(1 << 60), index, offset: Offset(1 << 33) };
-        let entries = (0..pages).map(|n| n * 0x9E37_79B9_7F4A_7C15).collect();
+        let entries = (0..pages).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
         KnownPages { position, hashes: PageHashes::from_entries(PageSize::new(65_536).unwrap(), entries) }
     }
 

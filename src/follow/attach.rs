@@ -48,6 +48,20 @@ pub struct ResumePoint {
     pub time: Timestamp,
 }
 
+impl ResumePoint {
+    /// The index that may begin here.
+    fn next_index(&self) -> Option<Index> {
+        if self.offset.0 == 0 { Some(self.index) } else { self.index.next() }
+    }
+
+    /// Whether the same index, from its beginning, continues both: one replica may end with the last segment of an
+    /// index, the other one with a snapshot of the next.
+    fn stands_with(&self, other: &Self) -> bool {
+        let state = |p: &Self| (p.generation, p.next_index(), p.digest, p.size, p.page_size);
+        state(self) == state(other)
+    }
+}
+
 /// How following begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resumption {
@@ -274,22 +288,20 @@ impl Follower {
         view: (&WalIndex, Option<&Scan>),
         difference: Option<Difference>,
     ) -> Result<(), Lost> {
-        let next = if anchor.offset.0 == 0 { Some(anchor.index) } else { anchor.index.next() };
-        self.next_index = next.ok_or(Lost::NoIndexLeft)?;
-        let end = |p: &ResumePoint| (p.generation, p.index, p.offset, p.digest);
+        self.next_index = anchor.next_index().ok_or(Lost::NoIndexLeft)?;
         match (how, view.1) {
             (Resumption::SameWal, Some(scan)) if anchor.offset.0 > 0 => {
                 self.resume_within_index(anchor, points, scan, view.0)?;
             }
             (Resumption::SameWal, Some(scan)) => {
-                self.place(points, |p| end(p) == end(anchor));
+                self.place(points, |p| p.stands_with(anchor));
                 self.replay(anchor.source, scan, view.0)?;
             }
             (Resumption::WholeWal, Some(scan)) => {
-                self.place(points, |p| end(p) == end(anchor));
+                self.place(points, |p| p.stands_with(anchor));
                 self.replay(beginning_of(&scan.header), scan, view.0)?;
             }
-            _ => self.place(points, |p| end(p) == end(anchor)),
+            _ => self.place(points, |p| p.stands_with(anchor)),
         }
         if let Some(difference) = difference {
             self.ship_difference(difference, &mark_of(anchor))?;

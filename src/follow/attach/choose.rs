@@ -27,12 +27,8 @@ pub(super) fn choose(
     known.sort_by_key(|point| std::cmp::Reverse((point.time, point.index, point.offset)));
     // A database that is what a lagging replica ends with was turned back. To continue there would mean to write a
     // second time what the others have already.
-    let is_behind = |p: &ResumePoint| {
-        known.first().is_some_and(|first| {
-            p.generation == first.generation
-                && (p.index, p.offset, p.digest) != (first.index, first.offset, first.digest)
-        })
-    };
+    let is_behind =
+        |p: &ResumePoint| known.first().is_some_and(|first| p.generation == first.generation && !p.stands_with(first));
     for point in known.iter().filter(|p| p.page_size == page_size) {
         if view.scan.as_ref().is_some_and(|scan| continues(point, scan, wal)) {
             return continuing(Resumption::SameWal, point);

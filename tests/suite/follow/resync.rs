@@ -296,3 +296,71 @@ fn another_page_size_begins_a_generation() {
     assert_eq!(generations(scene.replica()).len(), 2);
     assert!(scene.source() == scene.restored());
 }
+
+/// The replica cannot be written while the WAL is handed over, so the last commits are in memory only, and die with it.
+#[test]
+fn killed_between_handover_and_upload_the_generation_goes_on() {
+    let mut scene = filled(300);
+    scene.database_keys = "min-checkpoint-page-count: 20".to_owned();
+    let replicator = scene.replicate_and_wait();
+    scene.sql(Shell::Python, "UPDATE t SET v = randomblob(99) WHERE id = 1;");
+    wait_until("the first commit", || objects(scene.replica()).iter().any(|o| o.contains("/wal/")));
+    let aside = scene.path("aside");
+    fs::rename(scene.replica(), &aside).unwrap();
+    fs::write(scene.replica(), "in the way").unwrap();
+    let handovers = || scene.log().matches("sealed=Some(true)").count();
+    let before = handovers();
+    for n in 0..30 {
+        scene.sql(Shell::Python, &format!("UPDATE t SET v = randomblob(3000) WHERE id = 100 + {n};"));
+    }
+    wait_until("a handover", || handovers() > before);
+    replicator.kill();
+    scene.sql(Shell::Python, "UPDATE t SET v = 'x' WHERE id = 2; PRAGMA wal_checkpoint(TRUNCATE);");
+    fs::remove_file(scene.replica()).unwrap();
+    fs::rename(&aside, scene.replica()).unwrap();
+    replicate_once(&scene);
+    says_difference(&scene);
+    is_one_history(&scene);
+}
+
+/// Nobody should do this, and the source may be damaged by it; but what it has become is what the replica gets.
+#[test]
+fn file_overwritten_in_place_is_noticed_and_shipped() {
+    let scene = filled(300);
+    let copy = scene.path("copy.db");
+    let mut app = Writer::start(python("run_sql.py").arg(scene.db()).args(["--stay", "SELECT 1"]));
+    let replicator = scene.replicate_and_wait();
+    scene.sql(Shell::Python, "UPDATE t SET v = randomblob(99) WHERE id < 9; PRAGMA wal_checkpoint(TRUNCATE);");
+    app.child.kill().unwrap();
+    app.child.wait().unwrap();
+    replicator.stop_well();
+    fs::copy(scene.db(), &copy).unwrap();
+    scene.sql(Shell::Python, "UPDATE t SET v = randomblob(99) WHERE id > 290; PRAGMA wal_checkpoint(TRUNCATE);");
+    replicate_once(&scene);
+    for name in ["app.db-wal", "app.db-shm"] {
+        let _ = fs::remove_file(scene.path(name));
+    }
+    fs::copy(&copy, scene.db()).unwrap();
+    replicate_once(&scene);
+    says_difference(&scene);
+    is_one_history(&scene);
+}
+
+/// Two replicas, one of which has lost its disk: that one gets a snapshot, and the other one's history goes on.
+#[test]
+fn replica_that_has_nothing_gets_a_snapshot_while_the_other_gets_the_difference() {
+    let mut scene = filled(300);
+    scene.replicas.push(scene.path("second"));
+    replicate_once(&scene);
+    let generation = generations(scene.replica());
+    fs::remove_dir_all(&scene.replicas[1]).unwrap();
+    scene.sql(Shell::Python, "UPDATE t SET v = randomblob(99) WHERE id < 9; PRAGMA wal_checkpoint(TRUNCATE);");
+    replicate_once(&scene);
+    wait_until("the snapshot", || !objects(&scene.replicas[1]).is_empty());
+    scene.sql(Shell::Python, "UPDATE t SET v = randomblob(99) WHERE id = 1;");
+    replicate_once(&scene);
+    says_difference(&scene);
+    assert!(scene.source() == scene.restored_from(&scene.replicas[1], &[]).unwrap());
+    assert_eq!(generations(&scene.replicas[1]), generation);
+    is_one_history(&scene);
+}
