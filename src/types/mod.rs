@@ -1,11 +1,13 @@
 //! Vocabulary: a type for every number that can be confused with another.
 
 mod generation;
+mod level;
 mod page;
 mod position;
 mod time;
 
 pub use generation::{Generation, WriterId};
+pub use level::Level;
 pub use page::{PageCount, PageNo, PageSize};
 pub use position::{Index, Offset, Position};
 pub use time::{Clock, SystemClock, Timestamp};
