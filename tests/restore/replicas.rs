@@ -102,6 +102,10 @@ impl Backend for Shifting {
         self.after.put_new(key, body).await
     }
 
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64> {
+        self.after.put_over(key, body).await
+    }
+
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
         // Seals are read while planning; whole objects are gone by then.
         match range {
