@@ -9,7 +9,7 @@ mod seals;
 mod timeline;
 
 pub use catalog::{Catalog, Entry, History};
-pub use keys::ObjectName;
+pub use keys::{ObjectName, RangeName};
 pub use plan::plan;
 pub(crate) use plan_error::check_place;
 pub use plan_error::{PlanError, PlanStop};

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::read_seal;
-use super::{Author, segment, snapshot};
+use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
@@ -83,6 +83,7 @@ impl Shipper {
         loop {
             news.borrow_and_update();
             self.start_scheduled_snapshot();
+            self.start_ranges();
             let stopping = *stop.borrow();
             let work = self.log.work(self.replica, SEGMENT_BYTES_MAX);
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
@@ -204,7 +205,47 @@ impl Shipper {
     /// A snapshot by schedule is taken beside the segments; if it fails, the next one will do.
     fn start_scheduled_snapshot(&self) {
         let Some(ticket) = self.log.take_snapshot(self.replica) else { return };
-        let shipper = Self {
+        let shipper = self.beside();
+        tokio::spawn(async move {
+            if let Err(failure) = shipper.ship_snapshot(&ticket).await {
+                tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
+                    "cannot write the scheduled snapshot; trying again when the next is due");
+            }
+        });
+    }
+
+    /// Merged ranges are put beside the segments; finer objects do for one that fails.
+    fn start_ranges(&self) {
+        let Some(ticket) = self.log.take_ranges(self.replica) else { return };
+        let shipper = self.beside();
+        tokio::spawn(async move {
+            if let Err(failure) = shipper.ship_ranges(ticket).await {
+                tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
+                    "cannot write a merged range; finer objects hold the same");
+            }
+        });
+    }
+
+    /// The ticket is let go as soon as everything that is small has been copied.
+    async fn ship_ranges(&self, ticket: Arc<SnapshotTicket>) -> Result<(), Failure> {
+        let mut objects = Vec::new();
+        for (number, part) in ticket.ranges.iter().enumerate() {
+            let (for_encoder, author, name) = (Arc::clone(&ticket), self.author.clone(), range::name(&ticket, part));
+            let body = tokio::task::spawn_blocking(move || range::body(&for_encoder, number, &author)).await;
+            objects.push((name, body.map_err(Failure::other)?.map_err(Failure::other)?));
+        }
+        drop(ticket);
+        for (name, body) in objects {
+            match self.put(&name, body).await? {
+                Stored::New | Stored::Before(_) => tracing::debug!(db = %self.database, replica = %self.name,
+                    range = ?name, "merged range written"),
+            }
+        }
+        Ok(())
+    }
+
+    fn beside(&self) -> Self {
+        Self {
             log: Arc::clone(&self.log),
             name: self.name.clone(),
             database: self.database.clone(),
@@ -213,13 +254,7 @@ impl Shipper {
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
             ..*self
-        };
-        tokio::spawn(async move {
-            if let Err(failure) = shipper.ship_snapshot(&ticket).await {
-                tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
-                    "cannot write the scheduled snapshot; trying again when the next is due");
-            }
-        });
+        }
     }
 
     async fn put(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
