@@ -3,6 +3,7 @@
 mod backend;
 mod database;
 mod exec;
+mod fork;
 mod pace;
 mod state;
 mod supervisor;

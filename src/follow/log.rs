@@ -4,6 +4,7 @@
 //! restarting until they are shipped, or are few enough to be kept in memory ([`CommitLog::seal`]).
 
 mod index;
+mod place;
 mod work;
 
 use std::collections::VecDeque;
