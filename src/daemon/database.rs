@@ -127,17 +127,21 @@ impl Database {
                         Ended::Lost(lost) => {
                             tracing::warn!(db = %self.name(), reason = %lost, "continuity lost");
                             behind = !complete || !matches!(lost, Lost::Deleted);
-                            if *stop.borrow() && !last_try {
-                                // What was committed last is to be shipped too: once more, from where the replicas end.
-                                last_try = true;
-                                continue;
-                            }
                         }
                         Ended::Conflict(conflict) => {
                             behind = true;
                             tracing::error!(db = %self.name(), "{conflict}");
                             fork = Some(Fork::of(&conflict));
                         }
+                    }
+                    // A fork is begun at once: until then nothing of ours is safe.
+                    if fork.as_ref().is_some_and(Fork::is_pending) && !*stop.borrow() {
+                        continue;
+                    }
+                    if *stop.borrow() && !last_try {
+                        // What was committed last is to be shipped too: once more, from where the replicas end.
+                        last_try = true;
+                        continue;
                     }
                 }
                 Err(reason) => {
