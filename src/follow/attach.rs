@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::capture::hash_run;
 use super::identity::Identity;
 use super::log::{CommitLog, Mark, Opening, Source};
+use super::ranges::Ranges;
 use super::snapshot::{Overlay, read_pages};
 use super::unsealed::save_unsealed;
 use super::wal_file::{Scan, WalFile};
@@ -117,6 +118,7 @@ pub fn attach(
     let log = Arc::new(CommitLog::new(generation, points.len(), resumption.reason()));
     let checkpointer = open_checkpointer(&path)?;
     let instant = Instant::now();
+    let ranges = Ranges::new(limits.merge_intervals);
     let mut follower = Follower {
         limits,
         path,
@@ -136,9 +138,11 @@ pub fn attach(
         first_page: HashSet::new(),
         digests_from: 0,
         time,
+        ranges,
         log,
         lease: Weak::new(),
         lease_from: 0,
+        lease_since: instant,
         snapshot_wanted_since: None,
         handover_at: instant,
         bulk_at: instant,

@@ -14,6 +14,7 @@ mod capture;
 mod handover;
 mod identity;
 pub mod log;
+pub mod ranges;
 pub mod snapshot;
 mod unsealed;
 pub mod wal_file;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use attach::{Attached, ResumePoint, Resumption, attach};
 pub use log::{CommitLog, Mark, SegmentPlan, Source, Work};
+pub use ranges::{MergeIntervals, RangePart};
 pub use snapshot::SnapshotTicket;
 
 use crate::segment::PageHashes;
@@ -34,6 +36,7 @@ use crate::sqlite::{self, Connection};
 use crate::types::{Index, PageSize, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
 use identity::Identity;
+use ranges::Ranges;
 use wal_file::WalFile;
 
 /// When to hand over to a new WAL, and how much may lie between source and replicas.
@@ -49,6 +52,8 @@ pub struct Limits {
     pub wal_bytes: u64,
     /// Size of an index at which the next one begins.
     pub index_bytes: u64,
+    /// How long merged ranges of each level last.
+    pub merge_intervals: MergeIntervals,
 }
 
 impl Default for Limits {
@@ -59,6 +64,7 @@ impl Default for Limits {
             tail_bytes: 12 << 20,
             wal_bytes: 1 << 30,
             index_bytes: log::INDEX_BYTES_MAX,
+            merge_intervals: ranges::MERGE_INTERVALS,
         }
     }
 }
@@ -182,10 +188,12 @@ pub struct Follower {
     /// Commits that end before this offset of the source's WAL were made while nobody followed.
     digests_from: u64,
     time: Timestamp,
+    ranges: Ranges,
     log: Arc<CommitLog>,
     lease: Weak<SnapshotTicket>,
     /// Size of the WAL when that snapshot was offered; 0 once the WAL has restarted.
     lease_from: u64,
+    lease_since: Instant,
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
     bulk_at: Instant,
@@ -266,6 +274,7 @@ impl Follower {
     fn step(&mut self, now: Timestamp) -> Result<Tick, Lost> {
         let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
         self.withdraw_stale_snapshot();
+        self.withdraw_stale_ranges();
         self.release_lease();
         if tick.commits == 0 {
             // An idle database keeps no memory that it does not need.

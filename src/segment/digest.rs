@@ -59,6 +59,13 @@ impl PageHashes {
         self.hashes.resize(size, 0);
     }
 
+    /// XOR of the hashes of some of the pages.
+    #[must_use]
+    pub fn digest_of(&self, pages: impl IntoIterator<Item = PageNo>) -> StateDigest {
+        let hashes = pages.into_iter().filter_map(|page| self.hashes.get(page.slot()));
+        StateDigest(hashes.fold(0, |digest, hash| digest ^ hash))
+    }
+
     /// Of the state as it stands.
     #[must_use]
     pub fn digest(&self) -> StateDigest {
