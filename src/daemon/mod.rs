@@ -4,6 +4,7 @@ mod backend;
 mod baseline;
 mod database;
 mod exec;
+mod fork;
 mod pace;
 pub mod page_file;
 mod state;

@@ -5,6 +5,7 @@
 
 mod index;
 mod offers;
+mod place;
 mod progress;
 mod spool;
 mod work;

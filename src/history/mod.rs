@@ -5,6 +5,7 @@ pub mod keys;
 mod plan;
 mod plan_error;
 mod restore_plan;
+pub mod retention;
 mod seals;
 mod timeline;
 

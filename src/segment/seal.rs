@@ -199,6 +199,13 @@ impl Seal {
         }
     }
 
+    /// Whether this is the end of an index: a segment of no bytes, which takes the name that a segment behind the last
+    /// one would have (docs/format.md).
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.kind == SealKind::Segment && self.from == self.to
+    }
+
     /// The skippable frame that carries this seal.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
@@ -346,7 +353,9 @@ impl Seal {
             }
             SealKind::Segment => {
                 let ends = |c: &Commit| c.end == self.to.1 && c.size == self.size_after && c.time == self.time;
-                self.from.0 == self.to.0 && span == Some(self.raw_bytes) && self.commits.last().is_some_and(ends)
+                let same_state = (self.size_before, self.digest_before) == (self.size_after, self.digest_after);
+                let ended = self.commits.last().map_or(self.is_end() && same_state, ends);
+                self.from.0 == self.to.0 && span == Some(self.raw_bytes) && ended
             }
             SealKind::Range => {
                 let whole_indexes = self.from.0 < self.to.0 && (self.from.1, self.to.1) == (Offset(0), Offset(0));

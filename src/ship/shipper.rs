@@ -13,6 +13,7 @@ use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
+use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
 /// Data of one segment, unless a single commit is larger. Small enough that what is under way can be kept in memory
@@ -28,12 +29,22 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Another writer has claimed a name of this generation: it has been forked, and this one must stop.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("CONFLICT: {key} of generation {generation} was written by another replicator; leaving that generation to it")]
+#[error(
+    "CONFLICT: {key} of generation {} was written by another replicator{}; leaving that generation to it, and forking \
+     a new one from it at {}:{}. Two replicators must not share a replica: give each a path of its own",
+    at.generation, whose(*twin), at.index, at.offset
+)]
 pub struct Conflict {
-    /// The generation that is lost to the other writer.
-    pub generation: Generation,
+    /// Up to here the history is common.
+    pub at: Position,
     /// The object that was there first.
     pub key: String,
+    /// It has our own writer's name, so the state folder was copied.
+    pub twin: bool,
+}
+
+fn whose(twin: bool) -> &'static str {
+    if twin { " with a copy of our state folder" } else { "" }
 }
 
 /// What is known of a replica's progress.
@@ -138,6 +149,7 @@ impl Shipper {
                 Ok(())
             }
             Work::Snapshot(ticket) => {
+                self.end_before_gap(&ticket).await?;
                 self.ship_snapshot(&ticket).await?;
                 if self.log.shipped(self.replica, ticket.index, ticket.mark()) {
                     self.note(ticket.generation, ticket.index, &ticket.mark());
@@ -152,6 +164,7 @@ impl Shipper {
     async fn ship_segment(&self, segment: Encoded) -> Result<Option<Encoded>, Failure> {
         let Encoded { plan, body } = segment;
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
+        self.end_index_before(&name, plan.header.page_size, plan.header.order).await?;
         let ahead = async {
             match self.log.work_behind(&plan, SEGMENT_BYTES_MAX) {
                 Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,
@@ -162,7 +175,7 @@ impl Shipper {
         let mark = match stored? {
             Stored::New => *plan.to(),
             // An earlier attempt got through; it may have held fewer commits.
-            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name))?,
+            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name, Some(&seal)))?,
         };
         if !self.log.shipped(self.replica, plan.index, mark) {
             return Ok(None);
@@ -186,6 +199,7 @@ impl Shipper {
 
     async fn ship_snapshot(&self, ticket: &Arc<SnapshotTicket>) -> Result<(), Failure> {
         let name = ObjectName::Snapshot(ticket.generation, ticket.index);
+        self.end_index_before(&name, ticket.page_size, ticket.order).await?;
         let started = Instant::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
@@ -195,7 +209,7 @@ impl Shipper {
         match self.put(&name, body).await? {
             Stored::New => {}
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
-            Stored::Before(_) => return Err(self.conflict(&name)),
+            Stored::Before(seal) => return Err(self.conflict(&name, Some(&seal))),
         }
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, elapsed = ?started.elapsed(), "snapshot written");
@@ -258,7 +272,7 @@ impl Shipper {
     }
 
     async fn put(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
-        let Some(key) = name.key() else { return Err(self.conflict(name)) };
+        let Some(key) = name.key() else { return Err(self.conflict(name, None)) };
         // Never closed, so a permit is a matter of time.
         let _permit = if body.as_bytes().is_none() { self.streams.acquire().await.ok() } else { None };
         match self.backend.put_new(&key, body).await {
@@ -267,16 +281,18 @@ impl Shipper {
                 let seal = read_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
                 match seal {
                     Some(seal) if seal.writer == self.author.writer => Ok(Stored::Before(Box::new(seal))),
-                    _ => Err(self.conflict(name)),
+                    other => Err(self.conflict(name, other.as_ref())),
                 }
             }
             Err(error) => Err(Failure::Retry(error)),
         }
     }
 
-    fn conflict(&self, name: &ObjectName) -> Failure {
-        let key = name.key().unwrap_or_default();
-        Failure::Conflict(Conflict { generation: name.generation(), key })
+    /// `there` is the seal of what stands at `name`, if it has one.
+    pub(super) fn conflict(&self, name: &ObjectName, there: Option<&Seal>) -> Failure {
+        let at = Position { generation: name.generation(), index: name.index(), offset: name.offset() };
+        let twin = there.is_some_and(|seal| seal.writer == self.author.writer);
+        Failure::Conflict(Conflict { at, key: name.key().unwrap_or_default(), twin })
     }
 
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
@@ -319,11 +335,11 @@ struct Encoded {
 
 enum Stored {
     New,
-    Before(Box<crate::segment::Seal>),
+    Before(Box<Seal>),
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Conflict(Conflict),
     #[error(transparent)]
@@ -331,7 +347,7 @@ enum Failure {
 }
 
 impl Failure {
-    fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         use replica_backends::Operation;
         Self::Retry(Error::new(ErrorKind::Body, Operation::Put, "", "the source", error))
     }

@@ -12,3 +12,4 @@ mod savepoint;
 mod scene;
 mod shapes;
 mod storm;
+mod writers;
