@@ -2,25 +2,29 @@
 //!
 //! JSON: `replica`, `generation`, `lag_ms` (integer, may be negative), `start`, `end` (RFC 3339 with milliseconds),
 //! `sealed` (whether Lightship wrote it), `restorable` (whether it has a snapshot), `snapshots`, `segments` (numbers of
-//! objects), `stored_bytes`.
+//! objects), `stored_bytes`. What Litestream 0.5 wrote is one row, with the generation `ltx`.
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::Generations;
 use super::console::Console;
 use super::error::CliError;
 use super::{block_on, duration, listing, replicas};
+use crate::history::Bounds;
+use crate::restore::Source;
 use crate::types::{Clock, SystemClock, Timestamp};
 
 /// Prints the generations of every replica.
 pub fn run(command: &Generations, console: &Console) -> Result<(), CliError> {
     let replicas = replicas::open(&command.source, command.replica.as_deref(), console)?;
     let changed = replicas.database.as_deref().and_then(last_change).unwrap_or_else(|| SystemClock.now());
-    let (listed, outcome) = block_on(listing::of_each(&replicas, console, async |s| s.bounds(None).await))?;
+    let (listed, outcome) =
+        block_on(listing::of_each(&replicas, console, async |s| Ok((s.bounds(None).await?, s.ltx.bounds().await?))))?;
     let mut rows = Vec::new();
-    for (source, generations) in &listed {
+    for (source, (generations, ltx)) in &listed {
+        rows.extend(ltx.map(|bounds| ltx_row(source, bounds, changed)));
         for (generation, bounds) in generations {
             let Some(history) = source.catalog.history(*generation) else { continue };
             let cells = [
@@ -47,6 +51,32 @@ pub fn run(command: &Generations, console: &Console) -> Result<(), CliError> {
     }
     listing::print(["name", "generation", "lag", "start", "end"], rows, command.json, console);
     outcome
+}
+
+/// The files of Litestream 0.5 have no generations: they are one history, shown under the name "ltx".
+fn ltx_row(source: &Source, bounds: Bounds, changed: Timestamp) -> ([String; 5], Value) {
+    let cells = [
+        source.name.clone(),
+        "ltx".to_owned(),
+        duration::lag(changed, Some(bounds.end)),
+        bounds.begin.to_seconds_text(),
+        bounds.end.to_seconds_text(),
+    ];
+    let entries = source.ltx.catalog.entries();
+    let snapshots = entries.iter().filter(|e| e.name.is_whole()).count();
+    let object = json!({
+        "replica": source.name,
+        "generation": "ltx",
+        "lag_ms": i128::from(changed.0) - i128::from(bounds.end.0),
+        "start": bounds.begin.to_string(),
+        "end": bounds.end.to_string(),
+        "sealed": false,
+        "restorable": snapshots > 0,
+        "snapshots": snapshots,
+        "segments": entries.len() - snapshots,
+        "stored_bytes": entries.iter().map(|e| e.stored_bytes).sum::<u64>(),
+    });
+    (cells, object)
 }
 
 /// When the database or its WAL was last written; `None` if it is gone, which is when this command is needed most.

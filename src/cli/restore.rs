@@ -25,11 +25,12 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
     }
     let request = RestoreRequest {
         target: match command.until {
-            Until::Latest => Target::Latest,
+            Until::Latest | Until::Txid(_) => Target::Latest,
             Until::Index(index) => Target::Index(index),
             Until::Timestamp(time) => Target::Time(time),
         },
         generation: command.generation,
+        txid: if let Until::Txid(txid) = command.until { Some(txid) } else { None },
         output,
         parallelism: command.parallelism,
     };
@@ -37,7 +38,7 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
     let work = async {
         if command.dry_run {
             let choice = restore::plan(&replicas.backends, &request, &progress).await?;
-            console.table(&format!("replica     {}\n{}\n", choice.source.name, choice.plan));
+            console.table(&format!("{choice}\n"));
             return Ok(());
         }
         let report = restore::restore(&replicas.backends, &request, &progress).await?;

@@ -7,6 +7,7 @@ mod choose;
 mod error;
 mod fetch;
 mod image;
+mod ltx;
 mod pending;
 mod publish;
 mod replay;
@@ -22,15 +23,16 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use choose::Choice;
+pub use choose::{Choice, GenerationChoice};
 pub use error::{ApplyError, ObjectFault, RestoreError};
 pub use image::Edge;
+pub use ltx::{LtxChoice, LtxObjectFault, LtxSource};
 pub use replay::Uncommitted;
-pub use report::{Proof, RestoreReport};
+pub use report::{Proof, Reached, RestoreReport};
 pub use source::{NamedBackend, Source};
 
 use crate::history::{PlannedEnd, RestorePlan, Target};
-use crate::types::{Clock, Generation, SystemClock};
+use crate::types::{Clock, Generation, SystemClock, Txid};
 use apply::{Applied, Job};
 use publish::Staged;
 
@@ -46,6 +48,8 @@ pub struct RestoreRequest {
     pub target: Target,
     /// Only from this generation.
     pub generation: Option<Generation>,
+    /// Only from files of Litestream 0.5, and not beyond this transaction.
+    pub txid: Option<Txid>,
     /// The file to create; it must not exist.
     pub output: PathBuf,
     /// How many objects are fetched at the same time; at least one is.
@@ -90,12 +94,18 @@ pub async fn restore(
     for attempt in 1.. {
         let choice = choose::choose(replicas, request, progress).await?;
         let staged = Staged::create(&request.output)?;
-        let applied = match fill(&staged, &choice, request, progress).await {
+        let restored = match choice {
+            Choice::Generation(choice) => fill(&staged, &choice, request, progress)
+                .await
+                .map(|applied| RestoreReport::new(choice.source.name, request.target, &choice.plan, applied)),
+            Choice::Ltx(choice) => ltx::fill(&staged, choice, request, progress).await,
+        };
+        let report = match restored {
             Err(error) if is_outdated(&error) && attempt < PLANS_MAX => continue,
             other => other?,
         };
         publish(staged, &request.output, progress)?;
-        return Ok(RestoreReport::new(choice.source.name, request.target, &choice.plan, applied));
+        return Ok(report);
     }
     Err(RestoreError::NoBackups)
 }
@@ -115,11 +125,11 @@ pub async fn plan(
 /// Fetches, decodes, applies and verifies everything that the plan names.
 async fn fill(
     staged: &Staged,
-    choice: &Choice,
+    choice: &GenerationChoice,
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Applied, RestoreError> {
-    let Choice { source, plan } = choice;
+    let GenerationChoice { source, plan } = choice;
     let available = staged.available_bytes();
     let needed = needed_bytes(plan);
     let no_space = |needed| RestoreError::NoSpace { output: request.output.clone(), needed, available };
@@ -139,11 +149,20 @@ async fn fill(
     {
         return Err(no_space(bytes.max(needed).max(available.saturating_add(1))));
     }
+    both(&source.name, fetched, applied)
+}
+
+/// What came of fetching and applying: of two errors, the one that is the cause of the other.
+fn both<T>(
+    name: &str,
+    fetched: replica_backends::Result<()>,
+    applied: Result<T, ApplyError>,
+) -> Result<T, RestoreError> {
     match (fetched, applied) {
         (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
-            Err(RestoreError::Unreadable { name: source.name.clone(), source: error })
+            Err(RestoreError::Unreadable { name: name.to_owned(), source: error })
         }
-        (_, Err(error)) => Err(RestoreError::Apply { name: source.name.clone(), source: error }),
+        (_, Err(error)) => Err(RestoreError::Apply { name: name.to_owned(), source: error }),
         (Ok(()), Ok(applied)) => Ok(applied),
     }
 }
