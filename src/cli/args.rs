@@ -15,8 +15,8 @@ use crate::config::replica_url;
 use crate::config::suggest::did_you_mean;
 
 pub use command::{
-    Command, ConfigSource, Databases, Demo, Generations, PARALLELISM, Replicate, ReplicateSource, Restore, Snapshots,
-    Source, Until, Wal,
+    Command, ConfigSource, Databases, Demo, Generations, Ltx, PARALLELISM, Replicate, ReplicateSource, Restore,
+    Snapshots, Source, Until, Wal,
 };
 
 /// An end before the beginning: help, or an error in the command line.
@@ -116,6 +116,12 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
             generation: stated(flags.generation).map(|text| value::generation(&text)).transpose()?,
             json: flags.json,
         }),
+        flags::Command::Ltx(flags) => Command::Ltx(Ltx {
+            source: source(flags.arguments, flags.config, "database path or replica URL required")?,
+            replica: stated(flags.replica),
+            level: value::level(&stated(flags.level).unwrap_or_else(|| "0".to_owned()))?,
+            json: flags.json,
+        }),
         flags::Command::Replicate(flags) => Command::Replicate(replicate(flags)?),
         flags::Command::Restore(flags) => Command::Restore(restore(flags)?),
         flags::Command::Version(flags) => {
@@ -149,11 +155,18 @@ fn replicate(flags: flags::Replicate) -> Result<Replicate, String> {
 fn restore(flags: flags::Restore) -> Result<Restore, String> {
     let index = stated(flags.index).map(|text| value::index(&text)).transpose()?;
     let timestamp = stated(flags.timestamp).map(|text| value::timestamp(&text)).transpose()?;
-    let until = match (index, timestamp) {
-        (Some(_), Some(_)) => return Err("cannot specify index & timestamp to restore".to_owned()),
-        (Some(index), None) => Until::Index(index),
-        (None, Some(timestamp)) => Until::Timestamp(timestamp),
-        (None, None) => Until::Latest,
+    let txid = stated(flags.txid).map(|text| value::txid(&text)).transpose()?;
+    let until = match (index, timestamp, txid) {
+        (Some(_), Some(_), _) => return Err("cannot specify index & timestamp to restore".to_owned()),
+        (_, Some(_), Some(_)) => return Err("cannot specify timestamp & txid to restore".to_owned()),
+        (Some(_), _, Some(_)) => return Err("cannot specify index & txid to restore".to_owned()),
+        (Some(index), None, None) => Until::Index(index),
+        (None, Some(timestamp), None) => Until::Timestamp(timestamp),
+        (None, None, Some(_)) if stated(flags.generation.clone()).is_some() => {
+            return Err("cannot specify generation & txid to restore".to_owned());
+        }
+        (None, None, Some(txid)) => Until::Txid(txid),
+        (None, None, None) => Until::Latest,
     };
     let source = source(flags.arguments, flags.config, "database path or replica URL required")?;
     let output = flags.output.filter(|path| !path.as_os_str().is_empty());

@@ -3,7 +3,7 @@
 //! JSON: `replica`, `generation`, `lag_ms` (integer, may be negative), `start`, `end` (RFC 3339 with milliseconds),
 //! `sealed` (whether Lightship wrote it), `restorable` (whether it has a snapshot), `snapshots`, `segments` (numbers of
 //! objects), `stored_bytes`, `state` (see below), `reason` (why it began, or null), `parent` (the history it continues:
-//! `generation`, `index`, `offset`, or null).
+//! `generation`, `index`, `offset`, or null). What Litestream 0.5 wrote is one row, with the generation `ltx`.
 //!
 //! States: `newest` reaches furthest, `forked` is the parent of another, `older` is neither, and `no snapshot` cannot
 //! be restored.
@@ -25,9 +25,11 @@ use crate::types::{Clock, Generation, SystemClock, Timestamp};
 pub fn run(command: &Generations, console: &Console) -> Result<(), CliError> {
     let replicas = replicas::open(&command.source, command.replica.as_deref(), console)?;
     let changed = replicas.database.as_deref().and_then(last_change).unwrap_or_else(|| SystemClock.now());
-    let (listed, outcome) = block_on(listing::of_each(&replicas, console, async |s| s.bounds(None).await))?;
+    let (listed, outcome) =
+        block_on(listing::of_each(&replicas, console, async |s| Ok((s.bounds(None).await?, s.ltx.bounds().await?))))?;
     let mut rows = Vec::new();
-    for (source, generations) in &listed {
+    for (source, (generations, ltx)) in &listed {
+        rows.extend(ltx.map(|bounds| ltx_row(source, bounds, changed)));
         let origins: Vec<Option<&Seal>> = generations.iter().map(|(g, _)| origin(source, *g)).collect();
         let newest = generations.iter().max_by_key(|(_, bounds)| bounds.end).map(|(g, _)| *g);
         let is_parent = |g| origins.iter().flatten().any(|seal| seal.parent.is_some_and(|p| p.generation == g));
@@ -98,6 +100,36 @@ fn row(
         "state": state,
         "reason": reason,
         "parent": parent,
+    });
+    (cells, object)
+}
+
+/// The files of Litestream 0.5 have no generations: they are one history, shown under the name "ltx".
+fn ltx_row(source: &Source, bounds: Bounds, changed: Timestamp) -> ([String; 8], Value) {
+    let none = || "-".to_owned();
+    let cells = [
+        source.name.clone(),
+        "ltx".to_owned(),
+        duration::lag(changed, Some(bounds.end)),
+        bounds.begin.to_seconds_text(),
+        bounds.end.to_seconds_text(),
+        none(),
+        none(),
+        none(),
+    ];
+    let entries = source.ltx.catalog.entries();
+    let snapshots = entries.iter().filter(|e| e.name.is_whole()).count();
+    let object = json!({
+        "replica": source.name,
+        "generation": "ltx",
+        "lag_ms": i128::from(changed.0) - i128::from(bounds.end.0),
+        "start": bounds.begin.to_string(),
+        "end": bounds.end.to_string(),
+        "sealed": false,
+        "restorable": snapshots > 0,
+        "snapshots": snapshots,
+        "segments": entries.len() - snapshots,
+        "stored_bytes": entries.iter().map(|e| e.stored_bytes).sum::<u64>(),
     });
     (cells, object)
 }

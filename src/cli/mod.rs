@@ -10,6 +10,7 @@ mod error;
 mod generations;
 mod listing;
 mod logging;
+mod ltx;
 mod replicas;
 mod replicate;
 mod restore;
@@ -52,6 +53,7 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Generations(command) => generations::run(&command, console),
         Command::Snapshots(command) => snapshots::run(&command, console),
         Command::Wal(command) => wal::run(&command, console),
+        Command::Ltx(command) => ltx::run(&command, console),
         Command::Restore(command) => restore::run(&command, console),
         Command::Version => {
             version::run(program, console);

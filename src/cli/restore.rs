@@ -29,11 +29,12 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
     }
     let request = RestoreRequest {
         target: match command.until {
-            Until::Latest => Target::Latest,
+            Until::Latest | Until::Txid(_) => Target::Latest,
             Until::Index(index) => Target::Index(index),
             Until::Timestamp(time) => Target::Time(time),
         },
         generation: command.generation,
+        txid: if let Until::Txid(txid) = command.until { Some(txid) } else { None },
         output,
         parallelism: command.parallelism,
     };
@@ -41,7 +42,7 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
     let work = async {
         if command.dry_run {
             let choice = restore::plan(&replicas.backends, &request, &progress).await?;
-            console.table(&format!("replica     {}\n{}\n", choice.source.name, choice.plan));
+            console.table(&format!("{choice}\n"));
             return Ok(());
         }
         let report = restore::restore(&replicas.backends, &request, &progress).await?;
@@ -67,13 +68,12 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
 
 /// Leaves beside the database what a replicator needs to go on from here by a difference. It is not needed otherwise.
 fn keep_pages(replicas: &Replicas, output: &Path, report: &RestoreReport, console: &Console) {
-    if report.proof == Proof::Checksums {
-        // Litestream wrote the history: a replicator begins another one.
-        return;
-    }
+    // If Litestream wrote the history a replicator begins another one.
+    let sealed = report.position().filter(|_| report.proof != Proof::Checksums);
+    let Some(position) = sealed else { return };
     let configured = replicas.meta_path.clone().filter(|_| replicas.database.as_deref() == Some(output));
     let folder = configured.unwrap_or_else(|| default_meta_path(output));
-    let kept = fs::create_dir_all(&folder).and_then(|()| page_file::write(&folder, report.position, &report.hashes));
+    let kept = fs::create_dir_all(&folder).and_then(|()| page_file::write(&folder, position, &report.hashes));
     if let Err(error) = kept {
         console.warn(&format!("cannot keep the page hashes in {}: {error}", folder.display()));
     }

@@ -2,6 +2,7 @@
 
 mod catalog;
 pub mod keys;
+pub mod ltx;
 mod plan;
 mod plan_error;
 mod restore_plan;

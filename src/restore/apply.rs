@@ -47,22 +47,34 @@ pub struct Applied {
 /// # Errors
 /// Which object is at fault, or why the file cannot be written.
 pub fn apply(job: &Job, arrivals: mpsc::Receiver<Arrival>) -> Result<Applied, ApplyError> {
+    let (hashes, replayed) = put_together(job.file.as_ref(), |port| decode(job, arrivals, port))?;
+    Ok(Applied { hashes, replayed })
+}
+
+/// Has `decode` fill `file`, if there is one, through the port it is given, and returns the hash of every page beside what it returns.
+///
+/// # Errors
+/// Those of `decode`, or why the file cannot be written.
+pub fn put_together<T>(
+    file: Option<&File>,
+    decode: impl FnOnce(ImagePort) -> Result<T, ApplyError>,
+) -> Result<(PageHashes, T), ApplyError> {
     let (ops, ops_in) = sync_channel(BATCHES_AHEAD);
     let (spare_in, spare) = channel();
     let (flush, flush_in) = sync_channel(1);
     thread::scope(|scope| {
-        let writer = scope.spawn(move || write_and_close(job.file.as_ref(), &ops_in, &spare_in, flush));
-        let flusher = scope.spawn(move || flush_when_told(job.file.as_ref(), &flush_in));
-        let replayed = decode(job, arrivals, ImagePort { ops, spare });
+        let writer = scope.spawn(move || write_and_close(file, &ops_in, &spare_in, flush));
+        let flusher = scope.spawn(move || flush_when_told(file, &flush_in));
+        let decoded = decode(ImagePort { ops, spare });
         let written = writer.join().unwrap_or(Err(ApplyError::WriterStopped));
         let flushed = flusher.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread panicked")));
         // The writer is behind the decoder, so its error is about an earlier byte.
         let hashes = written?;
-        let replayed = replayed?;
+        let decoded = decoded?;
         // A failed flush is final: the kernel may have dropped the pages, and reports it only once.
         flushed?;
-        job.file.as_ref().map_or(Ok(()), File::sync_all)?;
-        Ok(Applied { hashes, replayed })
+        file.map_or(Ok(()), File::sync_all)?;
+        Ok((hashes, decoded))
     })
 }
 

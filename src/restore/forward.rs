@@ -4,7 +4,7 @@
 use tokio::sync::mpsc;
 
 use super::apply::{self, Job};
-use super::choose::{Choice, plan_from};
+use super::choose::{GenerationChoice, plan_from};
 use super::error::{ApplyError, ObjectFault, RestoreError, Step};
 use super::fetch::{Arrival, ArrivalBody, ArrivalReader};
 use super::image::Edge;
@@ -64,7 +64,7 @@ impl Forward {
         let count = segments.len();
         let applying = move |arrivals| apply_all(hashes, (from.index, from.offset), size_max_bytes, count, arrivals);
         let (fetched, applied) = fetch_and(&source, segments, PARALLELISM, &Silent, applying).await;
-        outcome(&source, fetched, applied)
+        outcome(&source.name, fetched, applied)
     }
 }
 
@@ -81,7 +81,7 @@ pub async fn rebuild_hashes(
 ) -> Result<Result<PageHashes, u64>, RestoreError> {
     let unreadable = |source| RestoreError::Unreadable { name: replica.name.clone(), source };
     let source = Source::open(replica).await.map_err(unreadable)?;
-    let Choice { source, plan } = plan_from(source, generation, Target::Latest).await?;
+    let GenerationChoice { source, plan } = plan_from(source, generation, Target::Latest).await?;
     if !allow(plan.stored_bytes()) {
         return Ok(Err(plan.stored_bytes()));
     }
@@ -90,7 +90,7 @@ pub async fn rebuild_hashes(
     let job = Job { plan, file: None, spill: std::env::temp_dir(), size_max_bytes };
     let applying = move |arrivals| apply::apply(&job, arrivals);
     let (fetched, applied) = fetch_and(&source, objects, PARALLELISM, &Silent, applying).await;
-    Ok(Ok(outcome(&source, fetched, applied)?.hashes))
+    Ok(Ok(outcome(&source.name, fetched, applied)?.hashes))
 }
 
 fn apply_all(

@@ -8,6 +8,7 @@ mod error;
 mod fetch;
 mod forward;
 mod image;
+mod ltx;
 mod pending;
 mod publish;
 mod replay;
@@ -23,16 +24,17 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use choose::Choice;
+pub use choose::{Choice, GenerationChoice};
 pub use error::{ApplyError, ObjectFault, RestoreError};
 pub use forward::{Forward, rebuild_hashes};
 pub use image::Edge;
+pub use ltx::{LtxChoice, LtxObjectFault, LtxSource};
 pub use replay::Uncommitted;
-pub use report::{Proof, RestoreReport};
+pub use report::{Proof, Reached, RestoreReport};
 pub use source::{NamedBackend, Source};
 
 use crate::history::{PlannedEnd, PlannedObject, RestorePlan, Target};
-use crate::types::{Clock, Generation, SystemClock};
+use crate::types::{Clock, Generation, SystemClock, Txid};
 use apply::{Applied, Job};
 use fetch::Arrival;
 use publish::Staged;
@@ -49,6 +51,8 @@ pub struct RestoreRequest {
     pub target: Target,
     /// Only from this generation.
     pub generation: Option<Generation>,
+    /// Only from files of Litestream 0.5, and not beyond this transaction.
+    pub txid: Option<Txid>,
     /// The file to create; it must not exist.
     pub output: PathBuf,
     /// How many objects are fetched at the same time; at least one is.
@@ -93,12 +97,18 @@ pub async fn restore(
     for attempt in 1.. {
         let choice = choose::choose(replicas, request, progress).await?;
         let staged = Staged::create(&request.output)?;
-        let applied = match fill(&staged, &choice, request, progress).await {
+        let restored = match choice {
+            Choice::Generation(choice) => fill(&staged, &choice, request, progress)
+                .await
+                .map(|applied| RestoreReport::new(choice.source.name, request.target, &choice.plan, applied)),
+            Choice::Ltx(choice) => ltx::fill(&staged, choice, request, progress).await,
+        };
+        let report = match restored {
             Err(error) if is_outdated(&error) && attempt < PLANS_MAX => continue,
             other => other?,
         };
         publish(staged, &request.output, progress)?;
-        return Ok(RestoreReport::new(choice.source.name, request.target, &choice.plan, applied));
+        return Ok(report);
     }
     Err(RestoreError::NoBackups)
 }
@@ -118,11 +128,11 @@ pub async fn plan(
 /// Fetches, decodes, applies and verifies everything that the plan names.
 async fn fill(
     staged: &Staged,
-    choice: &Choice,
+    choice: &GenerationChoice,
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Applied, RestoreError> {
-    let Choice { source, plan } = choice;
+    let GenerationChoice { source, plan } = choice;
     let available = staged.available_bytes();
     let needed = needed_bytes(plan);
     let no_space = |needed| RestoreError::NoSpace { output: request.output.clone(), needed, available };
@@ -140,7 +150,7 @@ async fn fill(
     {
         return Err(no_space(bytes.max(needed).max(available.saturating_add(1))));
     }
-    outcome(source, fetched, applied)
+    outcome(&source.name, fetched, applied)
 }
 
 /// Fetches `objects`, and hands them to `work` on a thread that may block.
@@ -158,17 +168,17 @@ async fn fetch_and<T: Send + 'static>(
     (fetched, worked.unwrap_or(Err(ApplyError::WriterStopped)))
 }
 
-/// What came of it: an object that did not arrive is the store's fault.
+/// What came of fetching and of the work: of two errors, the one that is the cause of the other.
 fn outcome<T>(
-    source: &Source,
+    name: &str,
     fetched: replica_backends::Result<()>,
     worked: Result<T, ApplyError>,
 ) -> Result<T, RestoreError> {
     match (fetched, worked) {
         (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
-            Err(RestoreError::Unreadable { name: source.name.clone(), source: error })
+            Err(RestoreError::Unreadable { name: name.to_owned(), source: error })
         }
-        (_, Err(error)) => Err(RestoreError::Apply { name: source.name.clone(), source: error }),
+        (_, Err(error)) => Err(RestoreError::Apply { name: name.to_owned(), source: error }),
         (Ok(()), Ok(done)) => Ok(done),
     }
 }

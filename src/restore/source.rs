@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use replica_backends::{Backend, ByteRange};
 
+use super::ltx::LtxSource;
 use crate::history::keys::{GENERATIONS, RANGES};
 use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
 use crate::segment::{SEAL_TAIL_BYTES, Seal, Tail};
@@ -34,6 +35,8 @@ pub struct Source {
     pub catalog: Catalog,
     /// The seals read so far.
     pub seals: Seals,
+    /// Its files of Litestream 0.5, if it has any.
+    pub ltx: LtxSource,
 }
 
 impl Source {
@@ -44,8 +47,17 @@ impl Source {
     pub async fn open(replica: &NamedBackend) -> replica_backends::Result<Self> {
         let mut listing: Vec<_> = replica.backend.list(GENERATIONS, None).await?.try_collect().await?;
         listing.extend(replica.backend.list(RANGES, None).await?.try_collect::<Vec<_>>().await?);
-        let catalog = Catalog::from_listing(listing);
-        Ok(Self { name: replica.name.clone(), backend: Arc::clone(&replica.backend), catalog, seals: Seals::default() })
+        let mut source = Self::with(replica, Catalog::from_listing(listing));
+        source.ltx.list().await?;
+        Ok(source)
+    }
+
+    /// What is known of `replica` when this much of it has been listed.
+    #[must_use]
+    pub fn with(replica: &NamedBackend, catalog: Catalog) -> Self {
+        let NamedBackend { name, backend } = replica.clone();
+        let ltx = LtxSource::new(Arc::clone(&backend));
+        Self { name, backend, catalog, seals: Seals::default(), ltx }
     }
 
     /// From when to when each generation reaches, or the one in `only`: what the seals of its first and last object

@@ -6,6 +6,7 @@ mod page;
 mod page_set;
 mod position;
 mod time;
+mod txid;
 
 pub use generation::{Generation, WriterId};
 pub use level::Level;
@@ -13,6 +14,7 @@ pub use page::{PageCount, PageNo, PageSize};
 pub use page_set::PageSet;
 pub use position::{Index, Offset, Position};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use txid::{NotATxid, Txid};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::types::{Generation, Index, Timestamp};
+use crate::history::ltx::LtxLevel;
+use crate::types::{Generation, Index, Timestamp, Txid};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Command {
     Snapshots(Snapshots),
     /// List the WAL segments of a database or replica.
     Wal(Wal),
+    /// List the files that Litestream 0.5 wrote.
+    Ltx(Ltx),
     /// Replicate until told to stop.
     Replicate(Replicate),
     /// Restore a database from a replica.
@@ -92,6 +95,19 @@ pub struct Wal {
     pub json: bool,
 }
 
+/// `ltx`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ltx {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Only this level.
+    pub level: Option<LtxLevel>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
 /// `replicate`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replicate {
@@ -149,6 +165,8 @@ pub enum Until {
     Index(Index),
     /// The last not newer than this.
     Timestamp(Timestamp),
+    /// The state after this transaction of Litestream 0.5.
+    Txid(Txid),
 }
 
 /// Downloads at a time unless `-parallelism` says otherwise.

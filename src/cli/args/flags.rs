@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::cli::argv::{Arguments, Flag};
 
 /// The names of the commands.
-pub const COMMANDS: [&str; 8] =
-    ["databases", "generations", "snapshots", "wal", "replicate", "restore", "version", "demo"];
+pub const COMMANDS: [&str; 9] =
+    ["databases", "generations", "snapshots", "wal", "ltx", "replicate", "restore", "version", "demo"];
 
 #[derive(Debug, Parser)]
 #[command(
@@ -36,6 +36,8 @@ pub enum Command {
     Snapshots(Snapshots),
     /// List the WAL segments of a database or a replica
     Wal(Wal),
+    /// List the files that Litestream 0.5 wrote to a replica
+    Ltx(Ltx),
     /// Replicate databases until told to stop
     Replicate(Replicate),
     /// Restore a database from a replica
@@ -127,6 +129,23 @@ pub struct Wal {
 }
 
 #[derive(Debug, Args)]
+pub struct Ltx {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Only this level, 0 to 9, or all [default: 0]
+    #[arg(long, value_name = "N")]
+    pub level: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 pub struct Replicate {
     #[command(flatten)]
     pub config: Config,
@@ -153,6 +172,9 @@ pub struct Restore {
     /// Up to this time, such as 2000-01-01T00:00:00Z [default: the latest]
     #[arg(long, value_name = "TIME")]
     pub timestamp: Option<String>,
+    /// Up to this transaction of Litestream 0.5, 16 hex digits
+    #[arg(long, value_name = "TXID")]
+    pub txid: Option<String>,
     /// Where to write the database [default: where it was; needed with a URL]
     #[arg(long = "o", value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -208,7 +230,7 @@ pub fn usage(program: &str) -> String {
 pub fn usage_of(program: &str, command: &str) -> Option<String> {
     let found = Program::command().find_subcommand(command)?.clone();
     let (arguments, meaning) = match command {
-        "generations" | "snapshots" | "wal" | "restore" => {
+        "generations" | "snapshots" | "wal" | "ltx" | "restore" => {
             (" DB_PATH|REPLICA_URL", "DB_PATH is a database of the configuration; with REPLICA_URL there is none.")
         }
         "replicate" => {

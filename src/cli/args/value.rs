@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
-use crate::types::{Generation, Index, Timestamp};
+use crate::history::ltx::LtxLevel;
+use crate::types::{Generation, Index, Timestamp, Txid};
 
 /// Hex digits without `0x`, at most `7fffffff`.
 pub fn index(text: &str) -> Result<Index, String> {
@@ -38,6 +39,20 @@ fn has_date_time_and_offset(text: &str) -> bool {
 /// Sixteen hex digits.
 pub fn generation(text: &str) -> Result<Generation, String> {
     text.parse().map_err(|error| format!("invalid value for flag -generation: {error}"))
+}
+
+/// Sixteen hex digits.
+pub fn txid(text: &str) -> Result<Txid, String> {
+    text.parse().map_err(|error| format!("invalid value for flag -txid: {error}"))
+}
+
+/// A level, or `None` for all of them.
+pub fn level(text: &str) -> Result<Option<LtxLevel>, String> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let level = text.parse().ok().and_then(LtxLevel::new);
+    level.map(Some).ok_or_else(|| format!("invalid value {text:?} for flag -level: must be 0 to 9, or \"all\""))
 }
 
 /// A number; less than 1 means 1.
