@@ -6,6 +6,8 @@ mod database;
 mod exec;
 mod pace;
 pub mod page_file;
+mod rest;
+mod schedule;
 mod state;
 mod supervisor;
 
