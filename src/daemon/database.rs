@@ -12,9 +12,11 @@ use tokio::time;
 use super::baseline::Keeper;
 use super::fork::Fork;
 use super::pace::{GLANCES, Pace, glance};
+use super::rest::{Leave, Left, let_go, rest};
+use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
-use crate::follow::{Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
 use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, Position, WriterId};
@@ -96,12 +98,23 @@ struct Begun {
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
     keeper: Keeper,
+    leave: Leave,
     _state: StateFolder,
+}
+
+/// How the ticking ended.
+enum Following {
+    /// The database may be read and locked until this follower is dropped.
+    Ended(Ended, Box<Follower>),
+    /// Nothing is open any more.
+    LetGo(Fingerprint),
 }
 
 /// Why following ended.
 enum Ended {
     Stopped,
+    /// It was let go of, and now somebody uses it again.
+    Used,
     Lost(Lost),
     Conflict(Conflict),
 }
@@ -115,6 +128,7 @@ impl Database {
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
+        let schedule = Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval));
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
@@ -123,9 +137,10 @@ impl Database {
                 Ok(begun) => {
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop).await;
+                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &schedule).await;
                     match ended {
                         Ended::Stopped => return complete,
+                        Ended::Used => continue,
                         Ended::Lost(lost) => {
                             tracing::warn!(db = %self.name(), reason = %lost, "continuity lost");
                             behind = !complete || !matches!(lost, Lost::Deleted);
@@ -220,7 +235,9 @@ impl Database {
             return Err(error.into());
         }
         let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
+        let since = Instant::now();
         let (mut attached, keeper) = self.attach(points, &backends).await?;
+        let leave = Leave::after(since.elapsed());
         if matches!(attached.resumption, Resumption::New(_)) {
             author.parent = parent;
         }
@@ -228,7 +245,7 @@ impl Database {
             attached.resumption = Resumption::New(fork.reason());
             (0..self.replicas.len()).for_each(|n| attached.follower.log().need_snapshot(n, fork.reason()));
         }
-        Ok(Begun { attached, author, backends, keeper, _state: state })
+        Ok(Begun { attached, author, backends, keeper, leave, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -257,18 +274,19 @@ impl Database {
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
+        schedule: &Schedule,
     ) -> (Ended, bool) {
-        let Begun { attached, author, backends, keeper, _state } = begun;
+        let Begun { attached, author, backends, keeper, leave, _state } = begun;
         let Attached { follower, resumption } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
-        let snapshots = self.schedule_snapshots(&log);
-        let (ended, follower, mut keeper) =
-            self.tick_until(follower, keeper, (wake, watcher), stop, &mut shippers).await;
+        let snapshots = schedule.start(&log);
+        let (following, keeper) =
+            self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
         drop(snapshots);
-        if !matches!(ended, Ended::Stopped) {
+        if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();
         }
         let _ = finish.send(true);
@@ -278,8 +296,31 @@ impl Database {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");
         }
-        blocking(move || keeper.keep_last(&follower)).await;
-        (ended, complete)
+        (self.close(following, keeper, wake, stop).await, complete)
+    }
+
+    /// Closes the database: as the last one who had it open, if that is what we are.
+    async fn close(
+        &self,
+        following: Following,
+        mut keeper: Keeper,
+        wake: &Notify,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Ended {
+        match following {
+            Following::LetGo(seen) if rest(&seen, self.poll_interval, wake, stop).await => Ended::Stopped,
+            Following::LetGo(_) => Ended::Used,
+            Following::Ended(Ended::Stopped, follower) if follower.may_let_go() => {
+                let (left, _) = let_go(*follower, keeper, &self.path, self.clock.now()).await;
+                let done = matches!(left, Left::Yes(_));
+                tracing::debug!(db = %self.name(), done, "nobody else has the database open: closing it for good");
+                Ended::Stopped
+            }
+            Following::Ended(ended, follower) => {
+                blocking(move || keeper.keep_last(&follower)).await;
+                ended
+            }
+        }
     }
 
     fn announce(&self, log: &CommitLog, resumption: &Resumption) {
@@ -315,21 +356,6 @@ impl Database {
         shippers
     }
 
-    fn schedule_snapshots(&self, log: &Arc<CommitLog>) -> JoinSet<()> {
-        let mut schedules = JoinSet::new();
-        for (number, replica) in self.replicas.iter().enumerate() {
-            let Some(interval) = replica.snapshot_interval else { continue };
-            let log = Arc::clone(log);
-            schedules.spawn(async move {
-                loop {
-                    time::sleep(interval).await;
-                    log.want_snapshot(number, "snapshot-interval");
-                }
-            });
-        }
-        schedules
-    }
-
     /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.
     async fn tick(&self, mut follower: Follower, check: bool) -> (Follower, Result<Tick, Lost>) {
         let now = self.clock.now();
@@ -353,12 +379,12 @@ impl Database {
     /// Ticks on every event, on every poll and when the follower asks for it.
     async fn tick_until(
         &self,
-        mut follower: Follower,
-        mut keeper: Keeper,
+        (mut follower, mut keeper, mut leave): (Follower, Keeper, Leave),
         (wake, watcher): (&Notify, Option<&Watcher>),
         stop: &mut watch::Receiver<bool>,
         shippers: &mut JoinSet<Result<(), Conflict>>,
-    ) -> (Ended, Follower, Keeper) {
+    ) -> (Following, Keeper) {
+        let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
         let mut pace = Pace::new(watcher, follower.path());
@@ -372,9 +398,9 @@ impl Database {
                 checked = Instant::now();
             }
             let tick = match ticked {
-                Ok(_) if stopping => return (Ended::Stopped, follower, keeper),
+                Ok(_) if stopping => return ended(Ended::Stopped, follower, keeper),
                 Ok(tick) => tick,
-                Err(lost) => return (Ended::Lost(lost), follower, keeper),
+                Err(lost) => return ended(Ended::Lost(lost), follower, keeper),
             };
             keeper.note_progress(follower.log());
             if tick.handover && keeper.is_due() {
@@ -384,20 +410,35 @@ impl Database {
                 })
                 .await;
             }
+            let alone = tick.commits == 0 && follower.is_alone();
+            if alone && leave.is_due() && follower.may_let_go() {
+                let left;
+                (left, keeper) = let_go(follower, keeper, &self.path, self.clock.now()).await;
+                follower = match left {
+                    Left::Yes(seen) => {
+                        tracing::debug!(db = %self.name(), "nobody else has the database open: letting go of it");
+                        return (Following::LetGo(seen), keeper);
+                    }
+                    Left::No(follower) => *follower,
+                    Left::Lost(follower, lost) => return ended(Ended::Lost(lost), *follower, keeper),
+                };
+                leave.put_off();
+            }
             let now = Instant::now();
             let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
             glances = (glances + 1).min(GLANCES);
-            let until = tick.again_at.map_or(poll, |at| at.min(poll));
-            let waits = follower.waits_for_shippers();
+            let until =
+                [tick.again_at, leave.not_yet().filter(|_| alone)].into_iter().flatten().fold(poll, Instant::min);
+            let waits = alone || follower.waits_for_shippers();
             news.borrow_and_update();
             tokio::select! {
                 () = wake.notified() => glances = 0,
                 () = time::sleep_until(until.into()) => {}
                 _ = news.changed(), if waits => {}
                 _ = stop.changed() => {}
-                Some(ended) = shippers.join_next() => {
-                    match ended {
-                        Ok(Err(conflict)) => return (Ended::Conflict(conflict), follower, keeper),
+                Some(shipped) = shippers.join_next() => {
+                    match shipped {
+                        Ok(Err(conflict)) => return ended(Ended::Conflict(conflict), follower, keeper),
                         Ok(Ok(())) => {}
                         Err(error) => std::panic::resume_unwind(error.into_panic()),
                     }

@@ -7,6 +7,8 @@ mod exec;
 mod fork;
 mod pace;
 pub mod page_file;
+mod rest;
+mod schedule;
 mod state;
 mod supervisor;
 

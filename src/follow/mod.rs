@@ -13,6 +13,7 @@ mod attach;
 mod capture;
 mod handover;
 mod identity;
+mod let_go;
 pub mod log;
 pub mod ranges;
 mod resync;
@@ -28,13 +29,14 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub use attach::{Attached, ResumePoint, Resumption, attach};
+pub use let_go::{Fingerprint, LetGo};
 pub use log::{CommitLog, Mark, SegmentPlan, Source, Work};
 pub use ranges::{MergeIntervals, RangePart};
 pub use resync::Baseline;
 pub use snapshot::SnapshotTicket;
 
 use crate::segment::PageHashes;
-use crate::sqlite::{self, Connection};
+use crate::sqlite::{self, Connection, OtherUsers};
 use crate::types::{Index, Offset, PageSize, Position, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
 use identity::Identity;
@@ -207,6 +209,8 @@ pub struct Follower {
     /// A handover is due, but too much is unshipped.
     blocked: bool,
     buffer: Vec<u8>,
+    /// The last field: it outlives the connections.
+    others: OtherUsers,
 }
 
 /// So much of a WAL is read in passing: it has just been written, so it is in memory.
