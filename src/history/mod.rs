@@ -5,6 +5,7 @@ pub mod keys;
 mod plan;
 mod plan_error;
 mod restore_plan;
+mod route;
 mod seals;
 mod timeline;
 
@@ -15,5 +16,6 @@ pub(crate) use plan_error::check_place;
 pub use plan_error::{PlanError, PlanStop};
 pub(crate) use restore_plan::key as plan_key;
 pub use restore_plan::{PlannedEnd, PlannedObject, RestorePlan, Target};
+pub use route::covers;
 pub use seals::{NeedsSeals, Sealing, Seals};
 pub use timeline::{Bounds, all_bounds, bounds, end};

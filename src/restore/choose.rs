@@ -1,11 +1,14 @@
 //! Which replica and which generation to restore from, and the plan for it.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 
 use super::error::RestoreError;
 use super::source::{NamedBackend, Source};
 use super::{Progress, RestoreRequest};
-use crate::history::{Bounds, PlanStop, RestorePlan, plan};
+use crate::history::{Bounds, ObjectName, PlanStop, RestorePlan, Sealing, plan};
+use crate::segment::SealFault;
 use crate::types::Generation;
 
 /// A replica and what to restore from it.
@@ -25,13 +28,14 @@ struct Candidate {
     bounds: Bounds,
 }
 
-/// Lists all replicas, chooses the generation that serves `request` best, and plans its restore.
+/// Lists all replicas, chooses the generation that serves `request` best, and plans its restore without `avoided`.
 ///
 /// # Errors
 /// If nothing can be read, nothing is there, or what is there cannot be restored.
 pub async fn choose(
     replicas: &[NamedBackend],
     request: &RestoreRequest,
+    avoided: &BTreeSet<ObjectName>,
     progress: &dyn Progress,
 ) -> Result<Choice, RestoreError> {
     let surveys = join_all(replicas.iter().map(|replica| survey(replica, request.generation))).await;
@@ -50,7 +54,10 @@ pub async fn choose(
     let Some(best) = best else {
         return Err(nothing(&sources, unreadable, request.generation));
     };
-    let source = sources.swap_remove(best.source);
+    let mut source = sources.swap_remove(best.source);
+    for name in avoided {
+        source.seals.learn(*name, Sealing::Damaged(SealFault::Damaged("a restore with it failed")));
+    }
     for error in unreadable {
         progress.warn(&format!("{error}; restoring from replica {} instead", source.name));
     }

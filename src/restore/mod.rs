@@ -16,6 +16,7 @@ mod snapshot;
 mod source;
 mod wal_stream;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub use replay::Uncommitted;
 pub use report::{Proof, RestoreReport};
 pub use source::{NamedBackend, Source};
 
-use crate::history::{PlannedEnd, RestorePlan, Target};
+use crate::history::{ObjectName, PlannedEnd, RestorePlan, Target};
 use crate::types::{Clock, Generation, SystemClock};
 use apply::{Applied, Job};
 use publish::Staged;
@@ -38,6 +39,8 @@ use publish::Staged;
 const ARRIVALS_AHEAD: usize = 4;
 /// How often a restore begins anew because objects it had planned were merged or removed meanwhile.
 const PLANS_MAX: usize = 3;
+/// Damaged merged ranges for which a restore begins anew.
+const AVOIDED_MAX: usize = 64;
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
@@ -87,17 +90,29 @@ pub async fn restore(
 ) -> Result<RestoreReport, RestoreError> {
     publish::refuse_existing(&request.output)?;
     sidecars::check_unused(&request.output)?;
-    for attempt in 1.. {
-        let choice = choose::choose(replicas, request, progress).await?;
+    let (mut plans, mut avoided) = (1, BTreeSet::new());
+    loop {
+        let choice = choose::choose(replicas, request, &avoided, progress).await?;
         let staged = Staged::create(&request.output)?;
         let applied = match fill(&staged, &choice, request, progress).await {
-            Err(error) if is_outdated(&error) && attempt < PLANS_MAX => continue,
-            other => other?,
+            Err(error) if is_outdated(&error) && plans < PLANS_MAX => {
+                plans += 1;
+                continue;
+            }
+            Err(error) => {
+                let doubtful = doubtful_ranges(&error, &choice.plan);
+                if avoided.len() + doubtful.len() > AVOIDED_MAX || doubtful.is_empty() {
+                    return Err(error);
+                }
+                progress.warn(&format!("{error}; restoring from finer objects instead"));
+                avoided.extend(doubtful);
+                continue;
+            }
+            Ok(applied) => applied,
         };
         publish(staged, &request.output, progress)?;
         return Ok(RestoreReport::new(choice.source.name, request.target, &choice.plan, applied));
     }
-    Err(RestoreError::NoBackups)
 }
 
 /// What [`restore`] would do.
@@ -109,7 +124,7 @@ pub async fn plan(
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Choice, RestoreError> {
-    choose::choose(replicas, request, progress).await
+    choose::choose(replicas, request, &BTreeSet::new(), progress).await
 }
 
 /// Fetches, decodes, applies and verifies everything that the plan names.
@@ -176,6 +191,18 @@ fn is_outdated(error: &RestoreError) -> bool {
         RestoreError::Unreadable { source, .. } => source.kind() == replica_backends::ErrorKind::NotFound,
         RestoreError::Apply { source: ApplyError::Object(_, fault), .. } => matches!(**fault, ObjectFault::Changed),
         _ => false,
+    }
+}
+
+/// The merged ranges that a restore may fail for: the one that is at fault, or, if what follows does not continue the
+/// state, any of them. Finer objects hold what they hold, so it is worth trying without.
+fn doubtful_ranges(error: &RestoreError, plan: &RestorePlan) -> Vec<ObjectName> {
+    let RestoreError::Apply { source: ApplyError::Object(name, fault), .. } = error else { return Vec::new() };
+    let ranges = plan.steps.iter().map(|step| step.name).filter(|name| name.range().is_some());
+    match **fault {
+        _ if name.range().is_some() => vec![*name],
+        ObjectFault::State { edge: Edge::Before, .. } => ranges.collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -161,7 +161,7 @@ fn indexes() -> impl Strategy<Value = Vec<(Vec<u8>, bool)>> {
 fn assert_contiguous(plan: &RestorePlan) {
     let mut index = plan.snapshot.name.index();
     let mut end: Option<Offset> = Some(Offset(0));
-    for (n, segment) in plan.segments.iter().enumerate() {
+    for (n, segment) in plan.steps.iter().enumerate() {
         if segment.name.index() != index || n == 0 {
             if n > 0 {
                 assert_eq!(index.next(), Some(segment.name.index()), "{plan}");
@@ -173,7 +173,7 @@ fn assert_contiguous(plan: &RestorePlan) {
         }
         end = segment.seal.as_ref().map(|seal| seal.to.1);
     }
-    assert_eq!(index, plan.segments.last().map_or(plan.snapshot.name.index(), |s| s.name.index()));
+    assert_eq!(index, plan.steps.last().map_or(plan.snapshot.name.index(), |s| s.name.index()));
 }
 
 /// Keys like those of a replica, and others.
