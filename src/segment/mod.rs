@@ -7,6 +7,7 @@ mod decode;
 mod digest;
 mod encode;
 mod lz4;
+mod merge;
 mod seal;
 mod varint;
 
@@ -15,6 +16,7 @@ pub use decode::{DecodeFault, Decoder};
 pub use digest::{PageHash, PageHashes, StateDigest, page_hash};
 pub use encode::Encoder;
 pub use lz4::Lz4Fault;
+pub use merge::{MergeFault, merge};
 pub use seal::{Commit, SEAL_TAIL_BYTES, Seal, SealFault, SealKind, SourceCursor, Tail};
 
 #[cfg(test)]

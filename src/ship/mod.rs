@@ -1,6 +1,7 @@
 //! Shipping: entries of the commit log become objects of a replica, in order and sealed.
 
 mod claim;
+mod merge;
 mod range;
 mod resume;
 mod segment;
@@ -8,6 +9,7 @@ mod shipper;
 mod snapshot;
 mod stream;
 
+pub use merge::{Merges, clear_leftovers};
 pub use resume::find_resume_point;
 pub use shipper::{Conflict, ReplicaStatus, Shipper};
 

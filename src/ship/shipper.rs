@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::read_seal;
+use super::merge::Merges;
 use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
@@ -69,6 +70,8 @@ pub struct Shipper {
     pub streams: Arc<Semaphore>,
     /// Where progress is told.
     pub status: Arc<Mutex<ReplicaStatus>>,
+    /// Segments that may become one.
+    pub merges: Mutex<Merges>,
 }
 
 impl Shipper {
@@ -88,6 +91,7 @@ impl Shipper {
             let work = self.log.work(self.replica, SEGMENT_BYTES_MAX);
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
                 if stopping {
+                    self.merge_all().await;
                     return Ok(());
                 }
                 tokio::select! {
@@ -110,7 +114,10 @@ impl Shipper {
             }
             last_start = Some(Instant::now());
             match self.ship(work).await {
-                Ok(()) => failures = self.note_success(failures),
+                Ok(()) => {
+                    failures = self.note_success(failures);
+                    self.merge().await;
+                }
                 Err(Failure::Conflict(conflict)) => return Err(conflict),
                 Err(Failure::Retry(error)) => {
                     failures += 1;
@@ -158,12 +165,14 @@ impl Shipper {
                 _ => Ok(None),
             }
         };
+        let kept = body.as_bytes().cloned();
         let (stored, ahead) = tokio::join!(self.put(&name, body), ahead);
-        let mark = match stored? {
-            Stored::New => *plan.to(),
+        let (mark, kept) = match stored? {
+            Stored::New => (*plan.to(), kept),
             // An earlier attempt got through; it may have held fewer commits.
-            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name))?,
+            Stored::Before(seal) => (segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name))?, None),
         };
+        self.keep_for_merging(name, plan.raw_bytes(), kept);
         if !self.log.shipped(self.replica, plan.index, mark) {
             return Ok(None);
         }
@@ -244,7 +253,7 @@ impl Shipper {
         Ok(())
     }
 
-    fn beside(&self) -> Self {
+    pub(super) fn beside(&self) -> Self {
         Self {
             log: Arc::clone(&self.log),
             name: self.name.clone(),
@@ -253,6 +262,7 @@ impl Shipper {
             author: self.author.clone(),
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
+            merges: Mutex::new(Merges::new(false)),
             ..*self
         }
     }
