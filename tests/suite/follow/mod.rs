@@ -8,6 +8,6 @@ mod locks;
 mod mounts;
 mod processes;
 mod savepoint;
-mod scene;
+pub mod scene;
 mod shapes;
 mod storm;
