@@ -30,7 +30,7 @@ pub use replay::Uncommitted;
 pub use report::{Proof, RestoreReport};
 pub use source::{NamedBackend, Source};
 
-use crate::history::{ObjectName, PlannedEnd, RestorePlan, Target};
+use crate::history::{ObjectName, PlanError, PlannedEnd, RestorePlan, Target};
 use crate::types::{Clock, Generation, SystemClock};
 use apply::{Applied, Job};
 use publish::Staged;
@@ -197,11 +197,15 @@ fn is_outdated(error: &RestoreError) -> bool {
 /// The merged ranges that a restore may fail for: the one that is at fault, or, if what follows does not continue the
 /// state, any of them. Finer objects hold what they hold, so it is worth trying without.
 fn doubtful_ranges(error: &RestoreError, plan: &RestorePlan) -> Vec<ObjectName> {
-    let RestoreError::Apply { source: ApplyError::Object(name, fault), .. } = error else { return Vec::new() };
+    let RestoreError::Apply { source, .. } = error else { return Vec::new() };
     let ranges = plan.steps.iter().map(|step| step.name).filter(|name| name.range().is_some());
-    match **fault {
-        _ if name.range().is_some() => vec![*name],
-        ObjectFault::State { edge: Edge::Before, .. } => ranges.collect(),
+    match source {
+        ApplyError::Object(name, _) | ApplyError::Plan(PlanError::Misplaced(name, ..)) if name.range().is_some() => {
+            vec![*name]
+        }
+        ApplyError::Object(_, fault) if matches!(**fault, ObjectFault::State { edge: Edge::Before, .. }) => {
+            ranges.collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -1,16 +1,7 @@
 //! A day of one commit a second, by the test's own clock.
 
-use super::stage::{Stage, assert_is_state};
-use crate::follow::scene::{litestream, setting, url};
-
-/// What 0.3.13 makes of the replica as it is.
-fn restored_by_litestream(stage: &Stage) -> std::path::PathBuf {
-    let output = stage.replica().with_file_name(format!("litestream-{}", fastrand::u64(..)));
-    let mut command = std::process::Command::new(litestream("LITESTREAM", "0.3.13"));
-    let ended = command.arg("restore").arg("-o").arg(&output).arg(url(&stage.replica())).output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    output
-}
+use super::stage::Stage;
+use super::{assert_litestream_restores, setting};
 
 /// `LIGHTSHIP_DAY_COMMITS` and `LIGHTSHIP_DAY_POINTS`: 20000 and 500 are a good test of a release.
 #[tokio::test]
@@ -21,12 +12,12 @@ async fn any_point_of_a_day_of_one_commit_a_second_needs_few_objects() {
     for n in 1..=commits {
         stage.commit(&mut running).await;
         if n % (commits / 4) == commits / 8 {
-            assert_is_state(&restored_by_litestream(&stage), n);
+            assert_litestream_restores(&stage, n);
             stage.check(n).await;
         }
     }
     running.stop().await;
-    assert_is_state(&restored_by_litestream(&stage), commits);
+    assert_litestream_restores(&stage, commits);
 
     let (segments, ranges) = (stage.count("/wal/"), stage.count("lightship/ranges"));
     let (mut worst, mut total) = (0, 0);

@@ -1,11 +1,12 @@
 //! One database, followed and shipped in this process by a clock that the test owns: a second a commit.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lightship::follow::{Follower, Limits, attach};
-use lightship::restore::{NamedBackend, RestoreReport, RestoreRequest, Silent, restore};
+use lightship::restore::{NamedBackend, Progress, RestoreReport, RestoreRequest, restore};
 use lightship::ship::{Author, Merges, ReplicaStatus, Shipper};
 use lightship::types::{Generation, Timestamp, WriterId};
 use replica_backends::Backend;
@@ -19,6 +20,15 @@ use tokio::task::JoinHandle;
 /// When the first commit was made.
 pub const EPOCH_MS: u64 = 1_700_000_000_000;
 const ROWS: u64 = 300;
+
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Progress for Warnings {
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
 
 /// The replicator's half, while it runs.
 pub struct Running {
@@ -60,6 +70,11 @@ impl Stage {
 
     /// Begins to follow, continuing what the replica has.
     pub async fn start(&self) -> Running {
+        self.start_on(Arc::clone(&self.backend)).await
+    }
+
+    /// The same, with another way to the replica.
+    pub async fn start_on(&self, backend: Arc<dyn Backend>) -> Running {
         let path = self.folder.path().join("app.db");
         // About sixty commits an index.
         let limits = Limits { checkpoint_pages: 300, checkpoint_interval: None, ..Limits::default() };
@@ -74,7 +89,7 @@ impl Stage {
             replica: 0,
             name: "test".to_owned(),
             database: "app.db".to_owned(),
-            backend: Arc::clone(&self.backend),
+            backend,
             author: Author::new(WriterId(1)),
             sync_interval: Duration::ZERO,
             streams: Arc::new(Semaphore::new(4)),
@@ -83,12 +98,17 @@ impl Stage {
         };
         let shipper = tokio::spawn(async move { shipper.run(stopped).await.unwrap() });
         let mut running = Running { follower: attached.follower, shipper, stop };
-        running.settle(self.commits).await;
+        running.settle(self.commits, &AtomicBool::new(false)).await;
         running
     }
 
     /// One commit, shipped before this returns.
     pub async fn commit(&mut self, running: &mut Running) {
+        self.write();
+        running.settle(self.commits, &AtomicBool::new(false)).await;
+    }
+
+    fn write(&mut self) {
         self.commits += 1;
         let n = self.commits;
         let sql = format!(
@@ -97,17 +117,33 @@ impl Stage {
             n % 700 + 1
         );
         self.app.execute_batch(&sql).unwrap();
-        running.settle(n).await;
+    }
+
+    /// The same, but it may not be shipped any more once `dead` is true. Returns whether it is.
+    pub async fn commit_unless(&mut self, running: &mut Running, dead: &AtomicBool) -> bool {
+        self.write();
+        running.settle(self.commits, dead).await
     }
 
     /// Restores `commit`, checks that it is that state, and says what it took.
     pub async fn check(&self, commit: u64) -> (RestoreReport, u64) {
+        self.restore(commit, &Warnings::default()).await
+    }
+
+    /// The same, with what it warned of instead of its report.
+    pub async fn check_saying(&self, commit: u64) -> (Vec<String>, u64) {
+        let warnings = Warnings::default();
+        let (_, gets) = self.restore(commit, &warnings).await;
+        (warnings.0.into_inner().unwrap(), gets)
+    }
+
+    async fn restore(&self, commit: u64, progress: &dyn Progress) -> (RestoreReport, u64) {
         let meter = Arc::new(Meter::new(Arc::clone(&self.backend)));
         let output = self.folder.path().join(format!("restored-{}", fastrand::u64(..)));
         let target = lightship::history::Target::Time(Timestamp(Self::time(commit).0 + 500));
         let request = RestoreRequest { target, generation: None, output: output.clone(), parallelism: 8 };
         let backend: Arc<dyn Backend> = meter.clone();
-        let report = restore(&[NamedBackend { name: "test".to_owned(), backend }], &request, &Silent).await.unwrap();
+        let report = restore(&[NamedBackend { name: "test".to_owned(), backend }], &request, progress).await.unwrap();
         assert_is_state(&output, commit);
         std::fs::remove_file(output).unwrap();
         (report, meter.counters().get.requests)
@@ -137,12 +173,15 @@ impl Stage {
 }
 
 impl Running {
-    /// Ticks until everything up to `commit` is in the replica.
-    pub async fn settle(&mut self, commit: u64) {
+    /// Ticks until everything up to `commit` is in the replica, or `dead` is true; returns whether it is.
+    pub async fn settle(&mut self, commit: u64, dead: &AtomicBool) -> bool {
         loop {
             self.follower.tick(Stage::time(commit)).unwrap();
             if self.follower.log().is_all_shipped() {
-                return;
+                return true;
+            }
+            if dead.load(Ordering::SeqCst) {
+                return false;
             }
             tokio::time::sleep(Duration::from_micros(100)).await;
         }
@@ -154,8 +193,9 @@ impl Running {
     }
 
     /// As a SIGKILL would: whatever is under way is not done to the end.
-    pub fn kill(self) {
+    pub async fn kill(self) {
         self.shipper.abort();
+        assert!(self.shipper.await.unwrap_err().is_cancelled());
     }
 }
 
