@@ -105,6 +105,10 @@ impl Shipper {
         self.merging().add(name, raw_bytes, bytes);
     }
 
+    pub(super) fn keeps_for_merging(&self) -> bool {
+        !self.merging().run.parts.is_empty()
+    }
+
     fn merging(&self) -> MutexGuard<'_, Merges> {
         self.merges.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,7 +157,8 @@ impl Shipper {
         }
     }
 
-    /// Before a stop: what is in memory only now is merged now or never.
+    /// Before a stop or a rest: merges what is left, and keeps nothing. All of it is at the very end of the history, and
+    /// nothing is shipped before this is done.
     pub(super) async fn merge_all(&self) {
         let mut tasks = {
             let mut merging = self.merging();

@@ -26,6 +26,8 @@ const LIGHT_BYTES: u64 = 64 << 10;
 /// Waits after a failure: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A database without commits for so long keeps nothing in memory for merging. Longer than a WAL usually lasts.
+const REST: Duration = Duration::from_secs(90);
 
 /// Another writer has claimed a name of this generation: it has been forked, and this one must stop.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -97,6 +99,7 @@ impl Shipper {
                 tokio::select! {
                     _ = news.changed() => {}
                     _ = stop.changed() => {}
+                    () = time::sleep(REST), if self.keeps_for_merging() => self.merge_all().await,
                 }
                 continue;
             }
