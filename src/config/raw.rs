@@ -73,6 +73,7 @@ keys! {
         max_checkpoint_page_count: WholeNumber = "max-checkpoint-page-count",
         busy_timeout: Interval = "busy-timeout",
         convert_to_wal: Switch = "convert-to-wal",
+        merge_intervals: List<Interval> = "merge-intervals",
         restore_if_db_not_exists: Switch = "restore-if-db-not-exists",
         snapshot: RawSnapshot = "snapshot",
         replica: RawReplica = "replica",

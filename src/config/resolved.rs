@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::target::{ReplicaKind, ReplicaTarget};
 use super::{ConfigError, Environment, Secret, defaults};
+use crate::types::Level;
 
 /// All there is to know before starting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +43,8 @@ pub struct DatabaseConfig {
     pub busy_timeout: Duration,
     /// Whether a database in another journal mode is put into WAL mode.
     pub convert_to_wal: bool,
+    /// How long merged ranges of each level last; all `None`: nothing is merged.
+    pub merge_intervals: [Option<Duration>; Level::COUNT],
     /// Where the copies go; names and targets are unique.
     pub replicas: Vec<ReplicaConfig>,
 }
@@ -157,6 +160,7 @@ impl DatabaseConfig {
             max_checkpoint_page_count: Some(defaults::MAX_CHECKPOINT_PAGE_COUNT),
             busy_timeout: defaults::BUSY_TIMEOUT,
             convert_to_wal: defaults::CONVERT_TO_WAL,
+            merge_intervals: defaults::MERGE_INTERVALS,
             replicas: Vec::new(),
         }
     }

@@ -66,6 +66,10 @@ fn keys_of_a_database_are_used() {
     assert_eq!(database("meta-path: ./m").meta_path, Path::new("./m"));
     assert_eq!(database("monitor-interval: 100ms").monitor_interval, Duration::from_millis(100));
     assert_eq!(database("checkpoint-interval: 0").checkpoint_interval, None);
+    let hour = Some(Duration::from_secs(3600));
+    assert_eq!(database("merge-intervals: [1h]").merge_intervals, [hour, None, None]);
+    assert_eq!(database("merge-intervals: []").merge_intervals, [None; 3]);
+    assert_eq!(database("").merge_intervals, defaults::MERGE_INTERVALS);
     assert_eq!(database("checkpoint-interval: -1s").checkpoint_interval, None);
     assert_eq!(database("checkpoint-interval: 5s").checkpoint_interval, Some(Duration::from_secs(5)));
     assert_eq!(database("min-checkpoint-page-count: 7").min_checkpoint_page_count, 7);

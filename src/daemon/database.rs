@@ -17,7 +17,7 @@ use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
-use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
+use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, Position, WriterId};
 
@@ -229,6 +229,9 @@ impl Database {
                 unread = Some(error);
                 None
             });
+            if let Some(point) = point.as_ref().filter(|_| self.merges()) {
+                self.clear_leftovers(replica, backend.as_ref(), point).await;
+            }
             points.push(point);
         }
         if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
@@ -323,6 +326,22 @@ impl Database {
         }
     }
 
+    /// Whether anything is merged.
+    fn merges(&self) -> bool {
+        self.limits.merge_intervals.iter().any(Option::is_some)
+    }
+
+    /// What an interrupted merge has left would hide from Litestream what is shipped behind it.
+    async fn clear_leftovers(&self, replica: &Replica, backend: &dyn Backend, point: &ResumePoint) {
+        match clear_leftovers(backend, point.generation, point.index).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(db = %self.name(), replica = %replica.name, removed,
+                "removed segments that an interrupted merge had left beside the merged one"),
+            Err(error) => tracing::warn!(db = %self.name(), replica = %replica.name, %error,
+                "cannot look for what an interrupted merge may have left"),
+        }
+    }
+
     fn announce(&self, log: &CommitLog, resumption: &Resumption) {
         let generation = log.generation();
         match resumption {
@@ -350,6 +369,7 @@ impl Database {
                 sync_interval: replica.sync_interval,
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
+                merges: Mutex::new(Merges::new(self.merges())),
             };
             shippers.spawn(shipper.run(finished.clone()));
         }

@@ -66,6 +66,7 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>) -> Database {
         limits: Limits {
             checkpoint_pages: config.min_checkpoint_page_count,
             checkpoint_interval: config.checkpoint_interval,
+            merge_intervals: config.merge_intervals,
             ..Limits::default()
         },
         replicas: config.replicas.iter().map(to_replica).collect(),

@@ -7,6 +7,7 @@ mod plan;
 mod plan_error;
 mod restore_plan;
 pub mod retention;
+mod route;
 mod seals;
 mod timeline;
 
@@ -17,5 +18,6 @@ pub(crate) use plan_error::check_place;
 pub use plan_error::{PlanError, PlanStop};
 pub(crate) use restore_plan::key as plan_key;
 pub use restore_plan::{PlannedEnd, PlannedObject, RestorePlan, Target};
+pub use route::covers;
 pub use seals::{NeedsSeals, Sealing, Seals};
 pub use timeline::{Bounds, all_bounds, bounds, end};

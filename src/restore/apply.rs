@@ -101,7 +101,7 @@ fn decode(job: &Job, mut arrivals: mpsc::Receiver<Arrival>, port: ImagePort) -> 
     let snapshot = arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?;
     let (image, size) = apply_snapshot(snapshot, sealed, port)?;
     let mut replay = Replay::new(&job.plan, image, size, job.size_max_bytes, &job.spill);
-    for _ in &job.plan.segments {
+    for _ in &job.plan.steps {
         replay.segment(arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?)?;
     }
     replay.finish()

@@ -1,5 +1,6 @@
 //! Which replica and which generation to restore from, and the plan for it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use futures::future::join_all;
@@ -8,7 +9,8 @@ use super::error::RestoreError;
 use super::ltx::LtxChoice;
 use super::source::{NamedBackend, Source};
 use super::{Progress, RestoreRequest};
-use crate::history::{Bounds, PlanStop, RestorePlan, Target, plan};
+use crate::history::{Bounds, ObjectName, PlanStop, RestorePlan, Sealing, Target, plan};
+use crate::segment::SealFault;
 use crate::types::Generation;
 
 /// What to restore from: which replica serves best, and in which of the two kinds of history it holds.
@@ -60,13 +62,14 @@ impl Candidate {
     }
 }
 
-/// Lists all replicas, chooses the generation that serves `request` best, and plans its restore.
+/// Lists all replicas, chooses the generation that serves `request` best, and plans its restore without `avoided`.
 ///
 /// # Errors
 /// If nothing can be read, nothing is there, or what is there cannot be restored.
 pub async fn choose(
     replicas: &[NamedBackend],
     request: &RestoreRequest,
+    avoided: &BTreeSet<ObjectName>,
     progress: &dyn Progress,
 ) -> Result<Choice, RestoreError> {
     let surveys = join_all(replicas.iter().map(|replica| survey(replica, request))).await;
@@ -85,7 +88,10 @@ pub async fn choose(
     let Some(best) = best else {
         return Err(nothing(&sources, unreadable, request));
     };
-    let source = sources.swap_remove(best.source);
+    let mut source = sources.swap_remove(best.source);
+    for name in avoided {
+        source.seals.learn(*name, Sealing::Damaged(SealFault::Damaged("a restore with it failed")));
+    }
     for error in unreadable {
         progress.warn(&format!("{error}; restoring from replica {} instead", source.name));
     }

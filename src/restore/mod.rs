@@ -18,6 +18,7 @@ mod snapshot;
 mod source;
 mod wal_stream;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub use replay::Uncommitted;
 pub use report::{Proof, Reached, RestoreReport};
 pub use source::{NamedBackend, Source};
 
-use crate::history::{PlannedEnd, PlannedObject, RestorePlan, Target};
+use crate::history::{ObjectName, PlanError, PlannedEnd, PlannedObject, RestorePlan, Target};
 use crate::types::{Clock, Generation, SystemClock, Txid};
 use apply::{Applied, Job};
 use fetch::Arrival;
@@ -43,6 +44,8 @@ use publish::Staged;
 const ARRIVALS_AHEAD: usize = 4;
 /// How often a restore begins anew because objects it had planned were merged or removed meanwhile.
 const PLANS_MAX: usize = 3;
+/// Damaged merged ranges for which a restore begins anew.
+const AVOIDED_MAX: usize = 64;
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
@@ -94,23 +97,35 @@ pub async fn restore(
 ) -> Result<RestoreReport, RestoreError> {
     publish::refuse_existing(&request.output)?;
     sidecars::check_unused(&request.output)?;
-    for attempt in 1.. {
-        let choice = choose::choose(replicas, request, progress).await?;
+    let (mut plans, mut avoided) = (1, BTreeSet::new());
+    loop {
+        let choice = choose::choose(replicas, request, &avoided, progress).await?;
         let staged = Staged::create(&request.output)?;
-        let restored = match choice {
-            Choice::Generation(choice) => fill(&staged, &choice, request, progress)
-                .await
-                .map(|applied| RestoreReport::new(choice.source.name, request.target, &choice.plan, applied)),
-            Choice::Ltx(choice) => ltx::fill(&staged, choice, request, progress).await,
+        let (restored, doubtful) = match choice {
+            Choice::Generation(choice) => {
+                let filled = fill(&staged, &choice, request, progress).await;
+                let doubtful = filled.as_ref().map_or_else(|e| doubtful_ranges(e, &choice.plan), |_| Vec::new());
+                let report = |done| RestoreReport::new(choice.source.name, request.target, &choice.plan, done);
+                (filled.map(report), doubtful)
+            }
+            Choice::Ltx(choice) => (ltx::fill(&staged, choice, request, progress).await, Vec::new()),
         };
         let report = match restored {
-            Err(error) if is_outdated(&error) && attempt < PLANS_MAX => continue,
-            other => other?,
+            Ok(report) => report,
+            Err(error) if is_outdated(&error) && plans < PLANS_MAX => {
+                plans += 1;
+                continue;
+            }
+            Err(error) if doubtful.is_empty() || avoided.len() + doubtful.len() > AVOIDED_MAX => return Err(error),
+            Err(error) => {
+                progress.warn(&format!("{error}; restoring from finer objects instead"));
+                avoided.extend(doubtful);
+                continue;
+            }
         };
         publish(staged, &request.output, progress)?;
         return Ok(report);
     }
-    Err(RestoreError::NoBackups)
 }
 
 /// What [`restore`] would do.
@@ -122,7 +137,7 @@ pub async fn plan(
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Choice, RestoreError> {
-    choose::choose(replicas, request, progress).await
+    choose::choose(replicas, request, &BTreeSet::new(), progress).await
 }
 
 /// Fetches, decodes, applies and verifies everything that the plan names.
@@ -211,6 +226,22 @@ fn is_outdated(error: &RestoreError) -> bool {
         RestoreError::Unreadable { source, .. } => source.kind() == replica_backends::ErrorKind::NotFound,
         RestoreError::Apply { source: ApplyError::Object(_, fault), .. } => matches!(**fault, ObjectFault::Changed),
         _ => false,
+    }
+}
+
+/// The merged ranges that a restore may fail for: the one that is at fault, or, if what follows does not continue the
+/// state, any of them. Finer objects hold what they hold, so it is worth trying without.
+fn doubtful_ranges(error: &RestoreError, plan: &RestorePlan) -> Vec<ObjectName> {
+    let RestoreError::Apply { source, .. } = error else { return Vec::new() };
+    let ranges = plan.steps.iter().map(|step| step.name).filter(|name| name.range().is_some());
+    match source {
+        ApplyError::Object(name, _) | ApplyError::Plan(PlanError::Misplaced(name, ..)) if name.range().is_some() => {
+            vec![*name]
+        }
+        ApplyError::Object(_, fault) if matches!(**fault, ObjectFault::State { edge: Edge::Before, .. }) => {
+            ranges.collect()
+        }
+        _ => Vec::new(),
     }
 }
 

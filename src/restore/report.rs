@@ -48,6 +48,8 @@ pub struct RestoreReport {
     pub proof: Proof,
     /// The wanted point lies behind the end of the history; the newest commit was restored.
     pub beyond_end: bool,
+    /// Commits between the restored one and the wanted time have been merged and are kept no more one by one.
+    pub coarse: bool,
     /// Frames that no commit followed, and that were therefore dropped.
     pub uncommitted: Vec<Uncommitted>,
     /// Hash of every page: what a replicator needs to continue this history without uploading a snapshot.
@@ -73,6 +75,7 @@ impl RestoreReport {
             digest: hashes.digest(),
             proof,
             beyond_end: plan.beyond_end,
+            coarse: plan.coarse,
             uncommitted: replayed.uncommitted,
             hashes,
         }
@@ -105,6 +108,9 @@ impl fmt::Display for RestoreReport {
         }
         if self.beyond_end {
             f.write_str(", which is after the newest commit")?;
+        }
+        if self.coarse {
+            f.write_str(", up to which commits have been merged (this is the last point kept)")?;
         }
         match self.proof {
             Proof::Checksums if self.position().is_none() => write!(f, ", restored the state of {}", self.time)?,

@@ -7,6 +7,7 @@ mod decode;
 mod digest;
 mod encode;
 mod lz4;
+mod merge;
 mod seal;
 pub(crate) mod varint;
 
@@ -16,6 +17,7 @@ pub use digest::{PageHash, PageHashes, StateDigest, page_hash};
 pub use encode::Encoder;
 pub use lz4::Lz4Fault;
 pub(crate) use lz4::{lz4_block, lz4_frame};
+pub use merge::{MergeFault, merge};
 pub use seal::{Commit, SEAL_TAIL_BYTES, Seal, SealFault, SealKind, SourceCursor, Tail};
 
 #[cfg(test)]

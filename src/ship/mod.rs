@@ -2,6 +2,7 @@
 
 mod claim;
 mod end;
+mod merge;
 mod range;
 mod resume;
 mod segment;
@@ -9,6 +10,7 @@ mod shipper;
 mod snapshot;
 mod stream;
 
+pub use merge::{Merges, clear_leftovers};
 pub use resume::find_resume_point;
 pub use shipper::{Conflict, ReplicaStatus, Shipper};
 

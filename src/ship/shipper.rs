@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::read_seal;
+use super::merge::Merges;
 use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
@@ -26,6 +27,8 @@ const LIGHT_BYTES: u64 = 64 << 10;
 /// Waits after a failure: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A database without commits for so long keeps nothing in memory for merging. Longer than a WAL usually lasts.
+const REST: Duration = Duration::from_secs(90);
 
 /// Another writer has claimed a name of this generation: it has been forked, and this one must stop.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -80,6 +83,8 @@ pub struct Shipper {
     pub streams: Arc<Semaphore>,
     /// Where progress is told.
     pub status: Arc<Mutex<ReplicaStatus>>,
+    /// Segments that may become one.
+    pub merges: Mutex<Merges>,
 }
 
 impl Shipper {
@@ -99,11 +104,13 @@ impl Shipper {
             let work = self.log.work(self.replica, SEGMENT_BYTES_MAX);
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
                 if stopping {
+                    self.merge_all().await;
                     return Ok(());
                 }
                 tokio::select! {
                     _ = news.changed() => {}
                     _ = stop.changed() => {}
+                    () = time::sleep(REST), if self.keeps_for_merging() => self.merge_all().await,
                 }
                 continue;
             }
@@ -121,7 +128,10 @@ impl Shipper {
             }
             last_start = Some(Instant::now());
             match self.ship(work).await {
-                Ok(()) => failures = self.note_success(failures),
+                Ok(()) => {
+                    failures = self.note_success(failures);
+                    self.merge().await;
+                }
                 Err(Failure::Conflict(conflict)) => return Err(conflict),
                 Err(Failure::Retry(error)) => {
                     failures += 1;
@@ -171,12 +181,16 @@ impl Shipper {
                 _ => Ok(None),
             }
         };
+        let kept = body.as_bytes().cloned();
         let (stored, ahead) = tokio::join!(self.put(&name, body), ahead);
-        let mark = match stored? {
-            Stored::New => *plan.to(),
+        let (mark, kept) = match stored? {
+            Stored::New => (*plan.to(), kept),
             // An earlier attempt got through; it may have held fewer commits.
-            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name, Some(&seal)))?,
+            Stored::Before(seal) => {
+                (segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name, Some(&seal)))?, None)
+            }
         };
+        self.keep_for_merging(name, plan.raw_bytes(), kept);
         if !self.log.shipped(self.replica, plan.index, mark) {
             return Ok(None);
         }
@@ -258,7 +272,7 @@ impl Shipper {
         Ok(())
     }
 
-    fn beside(&self) -> Self {
+    pub(super) fn beside(&self) -> Self {
         Self {
             log: Arc::clone(&self.log),
             name: self.name.clone(),
@@ -267,6 +281,7 @@ impl Shipper {
             author: self.author.clone(),
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
+            merges: Mutex::new(Merges::new(false)),
             ..*self
         }
     }

@@ -84,6 +84,7 @@ pub(super) async fn fill(
         digest: hashes.digest(),
         proof: Proof::Checksums,
         beyond_end: plan.beyond_end,
+        coarse: false,
         uncommitted: Vec::new(),
         hashes,
     })

@@ -9,7 +9,7 @@ mod mounts;
 mod processes;
 mod resync;
 mod savepoint;
-mod scene;
+pub mod scene;
 mod shapes;
 mod storm;
 mod writers;
