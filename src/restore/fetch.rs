@@ -15,7 +15,7 @@ use super::source::{collect, read_seal, sealing};
 use crate::history::{PlannedObject, Sealing, plan_key};
 
 /// Objects of up to this size are fetched whole, ahead of time.
-const WHOLE_BYTES_MAX: u64 = 1 << 20;
+const WHOLE_BYTES_MAX: u64 = 4 << 20;
 /// All objects that wait to be applied, together.
 const AHEAD_BYTES: u64 = 16 << 20;
 /// Unit in which waiting bytes are counted.

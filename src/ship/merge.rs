@@ -1,7 +1,7 @@
 //! Small segments become larger ones: the same bytes, fewer objects.
 //!
 //! What was shipped a moment ago is still in memory, so nothing is read back from the store. The merged object takes
-//! the place of the first of its segments; then the others are deleted, lowest offset first, so that the object that
+//! the place of the first of its segments; then the others are deleted, the last one last, so that the object that
 //! stands last always tells where the history ends. In between, a reader finds segments that the merged object covers.
 //! Litestream appends them blindly; behind the end of an index that is harmless, because their checksums do not fit
 //! there. In the index that is still growing, therefore, only segments up to its very end are merged, nothing is
@@ -216,10 +216,11 @@ struct NotMerged {
 async fn put_in_place(backend: &dyn Backend, parts: &[Part], merged: Bytes) -> Result<(), (Error, bool)> {
     let Some((first, others)) = parts.split_first() else { return Ok(()) };
     let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
-    for other in others {
-        if done.is_ok() {
-            let key = [other.name.key().unwrap_or_default()];
-            done = backend.delete(&key).await.into_iter().collect();
+    // The last one goes last: until then it tells where the history ends.
+    for batch in others.split_last().map(|(last, rest)| [rest, std::slice::from_ref(last)]).into_iter().flatten() {
+        if done.is_ok() && !batch.is_empty() {
+            let keys: Vec<String> = batch.iter().filter_map(|part| part.name.key()).collect();
+            done = backend.delete(&keys).await.into_iter().collect();
         }
     }
     let Err(error) = done else { return Ok(()) };
