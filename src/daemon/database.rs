@@ -97,7 +97,6 @@ struct Begun {
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
     keeper: Keeper,
-    leave: Leave,
     _state: StateFolder,
 }
 
@@ -219,10 +218,8 @@ impl Database {
         if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
             return Err(error.into());
         }
-        let since = Instant::now();
         let (attached, keeper) = self.attach(points, &backends).await?;
-        let leave = Leave::after(since.elapsed());
-        Ok(Begun { attached, author, backends, keeper, leave, _state: state })
+        Ok(Begun { attached, author, backends, keeper, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -253,15 +250,15 @@ impl Database {
         stop: &mut watch::Receiver<bool>,
         schedule: &Schedule,
     ) -> (Ended, bool) {
-        let Begun { attached, author, backends, keeper, leave, _state } = begun;
-        let Attached { follower, resumption } = attached;
+        let Begun { attached, author, backends, keeper, _state } = begun;
+        let Attached { follower, resumption, took } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let snapshots = schedule.start(&log);
         let (following, keeper) =
-            self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
+            self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
         drop(snapshots);
         if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();
