@@ -98,7 +98,6 @@ struct Begun {
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
     keeper: Keeper,
-    leave: Leave,
     _state: StateFolder,
 }
 
@@ -238,9 +237,7 @@ impl Database {
             return Err(error.into());
         }
         let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
-        let since = Instant::now();
         let (mut attached, keeper) = self.attach(points, &backends).await?;
-        let leave = Leave::after(since.elapsed());
         if matches!(attached.resumption, Resumption::New(_)) {
             author.parent = parent;
         }
@@ -248,7 +245,7 @@ impl Database {
             attached.resumption = Resumption::New(fork.reason());
             (0..self.replicas.len()).for_each(|n| attached.follower.log().need_snapshot(n, fork.reason()));
         }
-        Ok(Begun { attached, author, backends, keeper, leave, _state: state })
+        Ok(Begun { attached, author, backends, keeper, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -279,15 +276,15 @@ impl Database {
         stop: &mut watch::Receiver<bool>,
         schedule: &Schedule,
     ) -> (Ended, bool) {
-        let Begun { attached, author, backends, keeper, leave, _state } = begun;
-        let Attached { follower, resumption } = attached;
+        let Begun { attached, author, backends, keeper, _state } = begun;
+        let Attached { follower, resumption, took } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let snapshots = schedule.start(&log);
         let (following, keeper) =
-            self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
+            self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
         drop(snapshots);
         if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();

@@ -6,7 +6,7 @@ mod choose;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::capture::hash_run;
 use super::identity::Identity;
@@ -98,6 +98,8 @@ pub struct Attached {
     pub follower: Follower,
     /// How it begins.
     pub resumption: Resumption,
+    /// How long it took: to read the whole database, mostly.
+    pub took: Duration,
 }
 
 /// What the database looked like under the first hold.
@@ -131,6 +133,7 @@ pub fn attach(
     fresh: Generation,
     now: Timestamp,
 ) -> Result<Attached, Lost> {
+    let began = Instant::now();
     let identity = Identity::of(path)?;
     let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
     // Before the connections, so that it is dropped after them.
@@ -192,7 +195,7 @@ pub fn attach(
     if let Some(anchor) = anchor {
         follower.resume(&resumption, &anchor, points, (&view.index, view.scan.as_ref()), difference)?;
     }
-    Ok(Attached { follower, resumption })
+    Ok(Attached { follower, resumption, took: began.elapsed() })
 }
 
 /// SQLite opens the WAL at the first read, and does not checkpoint before that.

@@ -4,6 +4,7 @@ mod bad_input;
 mod events;
 mod exec;
 mod kills;
+mod letting_go;
 mod locks;
 mod mounts;
 mod processes;
