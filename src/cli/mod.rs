@@ -10,9 +10,12 @@ mod error;
 mod generations;
 mod listing;
 mod logging;
+mod point;
+mod points;
 mod replicas;
 mod replicate;
 mod restore;
+mod retention;
 mod snapshots;
 pub mod table;
 mod version;
@@ -53,6 +56,9 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Snapshots(command) => snapshots::run(&command, console),
         Command::Wal(command) => wal::run(&command, console),
         Command::Restore(command) => restore::run(&command, console),
+        Command::Point(command) => point::run(&command, console),
+        Command::Points(command) => points::run(&command, console),
+        Command::Retention(command) => retention::run(&command, console),
         Command::Version => {
             version::run(program, console);
             Ok(())

@@ -6,7 +6,8 @@ use super::args::{ConfigSource, Source};
 use super::console::Console;
 use super::error::CliError;
 use crate::config::{self, Config, Environment, ReplicaConfig};
-use crate::daemon::open_backend;
+use crate::daemon::{open_backend, policy_of};
+use crate::history::retention::Policy;
 use crate::restore::NamedBackend;
 
 /// The replicas of one database.
@@ -16,6 +17,8 @@ pub struct Replicas {
     pub database: Option<PathBuf>,
     /// In the order of the configuration.
     pub backends: Vec<NamedBackend>,
+    /// What each of them keeps.
+    pub policies: Vec<Policy>,
 }
 
 /// The configuration that the flags name. What its author should hear is said.
@@ -34,7 +37,8 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     match source {
         Source::Url(url) => {
             let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
-            Ok(Replicas { database: None, backends: vec![backend(&replica, Path::new(""))?] })
+            let backends = vec![backend(&replica, Path::new(""))?];
+            Ok(Replicas { database: None, backends, policies: vec![policy_of(&replica)] })
         }
         Source::Database { path, config } => {
             let (config, environment) = load_config(config, console)?;
@@ -47,8 +51,9 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
                     None => CliError::NoReplicas(database),
                 });
             }
+            let policies = wanted.iter().map(|replica| policy_of(replica)).collect();
             let backends = wanted.into_iter().map(|r| backend(r, &database.path)).collect::<Result<_, _>>()?;
-            Ok(Replicas { database: Some(database.path.clone()), backends })
+            Ok(Replicas { database: Some(database.path.clone()), backends, policies })
         }
     }
 }

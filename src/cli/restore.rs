@@ -9,9 +9,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::{Restore, Until};
 use super::console::Console;
 use super::error::CliError;
+use super::replicas::Replicas;
 use super::{block_on, replicas};
-use crate::history::Target;
-use crate::restore::{self, Progress, RestoreError, RestoreRequest};
+use crate::history::point::Point;
+use crate::history::{PlannedEnd, RestorePlan, Target};
+use crate::restore::{self, Progress, RestoreError, RestoreRequest, read_points};
 
 const BAR: &str = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -23,13 +25,19 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
         console.say(&"database already exists, skipping");
         return Ok(());
     }
+    let mut replicas = replicas;
+    let point = match &command.until {
+        Until::Point(name) => Some(find_point(&mut replicas, name)?),
+        _ => None,
+    };
     let request = RestoreRequest {
-        target: match command.until {
-            Until::Latest => Target::Latest,
-            Until::Index(index) => Target::Index(index),
-            Until::Timestamp(time) => Target::Time(time),
+        target: match (&command.until, &point) {
+            (_, Some(point)) => Target::Time(point.time),
+            (Until::Index(index), _) => Target::Index(*index),
+            (Until::Timestamp(time), _) => Target::Time(*time),
+            (Until::Latest | Until::Point(_), _) => Target::Latest,
         },
-        generation: command.generation,
+        generation: point.as_ref().map(|point| point.position.generation).or(command.generation),
         output,
         parallelism: command.parallelism,
     };
@@ -39,6 +47,10 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
             let choice = restore::plan(&replicas.backends, &request, &progress).await?;
             console.table(&format!("replica     {}\n{}\n", choice.source.name, choice.plan));
             return Ok(());
+        }
+        if let Some(point) = &point {
+            let choice = restore::plan(&replicas.backends, &request, &progress).await?;
+            check_point(point, &choice.plan)?;
         }
         let report = restore::restore(&replicas.backends, &request, &progress).await?;
         progress.bar.finish_and_clear();
@@ -57,6 +69,31 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
             Ok(())
         }
         other => other,
+    }
+}
+
+/// Looks for the point in all replicas, and leaves those that have it, with the same position.
+fn find_point(replicas: &mut Replicas, name: &str) -> Result<Point, CliError> {
+    let mut found: Option<Point> = None;
+    let mut having = Vec::new();
+    for replica in &replicas.backends {
+        let points = block_on(read_points(replica.backend.as_ref()))?.map_err(CliError::Store)?;
+        let Some(point) = points.into_iter().find(|point| point.name == name) else { continue };
+        if found.as_ref().is_none_or(|first| first.position == point.position) {
+            found.get_or_insert(point);
+            having.push(replica.clone());
+        }
+    }
+    replicas.backends = having;
+    found.ok_or_else(|| CliError::NoPoint(name.to_owned()))
+}
+
+/// The commit that the plan ends with is the point's, and not another of the same millisecond.
+fn check_point(point: &Point, plan: &RestorePlan) -> Result<(), CliError> {
+    let wanted = point.position;
+    match plan.end {
+        PlannedEnd::Commit { at, .. } if at == (wanted.index, wanted.offset) => Ok(()),
+        _ => Err(CliError::PointAmbiguous { name: point.name.clone(), wanted }),
     }
 }
 

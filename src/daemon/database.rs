@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::fork::Fork;
 use super::pace::{GLANCES, Pace, glance};
+use super::retention::Retention;
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
 use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
@@ -39,6 +40,8 @@ pub struct Replica {
     pub sync_interval: Duration,
     /// How often a snapshot is taken; `None`: only when one is needed.
     pub snapshot_interval: Option<Duration>,
+    /// What is deleted; `None`: nothing.
+    pub retention: Option<Retention>,
     /// Its progress.
     pub status: Arc<Mutex<ReplicaStatus>>,
 }
@@ -262,10 +265,10 @@ impl Database {
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
+        let schedules = (self.schedule_snapshots(&log), self.schedule_retention(&log, &backends));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
-        let snapshots = self.schedule_snapshots(&log);
         let (ended, follower) = self.tick_until(follower, (wake, watcher), stop, &mut shippers).await;
-        drop(snapshots);
+        drop(schedules);
         if !matches!(ended, Ended::Stopped) {
             log.detach();
         }

@@ -5,11 +5,13 @@ mod database;
 mod exec;
 mod fork;
 mod pace;
+mod retention;
 mod state;
 mod supervisor;
 
 pub use backend::open_backend;
 pub use database::{Database, OpenBackend, Replica};
 pub use exec::{Child, ChildEnd};
+pub use retention::{Retention, grace_of, plan_for};
 pub use state::{StateError, StateFolder};
-pub use supervisor::run;
+pub use supervisor::{policy_of, run};

@@ -4,8 +4,10 @@ mod catalog;
 pub mod keys;
 mod plan;
 mod plan_error;
+pub mod point;
 mod restore_plan;
 pub mod retention;
+mod runs;
 mod seals;
 mod timeline;
 
@@ -16,5 +18,6 @@ pub(crate) use plan_error::check_place;
 pub use plan_error::{PlanError, PlanStop};
 pub(crate) use restore_plan::key as plan_key;
 pub use restore_plan::{PlannedEnd, PlannedObject, RestorePlan, Target};
+pub use runs::{Run, runs};
 pub use seals::{NeedsSeals, Sealing, Seals};
 pub use timeline::{Bounds, all_bounds, bounds, end};

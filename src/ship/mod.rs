@@ -2,12 +2,14 @@
 
 mod claim;
 mod end;
+mod prune;
 mod resume;
 mod segment;
 mod shipper;
 mod snapshot;
 mod stream;
 
+pub use prune::{Pruned, prune};
 pub use resume::find_resume_point;
 pub use shipper::{Conflict, ReplicaStatus, Shipper};
 

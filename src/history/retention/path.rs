@@ -21,7 +21,8 @@ pub fn between(history: &History, from: Index, to: Index) -> Option<Vec<&Entry>>
                 *known = step;
             }
         }
-        at = reached.range((std::ops::Bound::Excluded(index), std::ops::Bound::Unbounded)).next().map(|(next, _)| *next);
+        at =
+            reached.range((std::ops::Bound::Excluded(index), std::ops::Bound::Unbounded)).next().map(|(next, _)| *next);
     }
     let mut way = Vec::new();
     let mut index = to;
