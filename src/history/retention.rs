@@ -183,3 +183,6 @@ impl fmt::Display for RetentionPlan {
         write!(f, "deletes {} of {} objects, {bytes} bytes", self.delete.len(), self.delete.len() + self.keep.len())
     }
 }
+
+#[cfg(test)]
+mod tests;
