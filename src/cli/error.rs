@@ -40,6 +40,37 @@ pub enum CliError {
         /// Of how many.
         all: usize,
     },
+    /// A store cannot be read or written.
+    #[error(transparent)]
+    Store(replica_backends::Error),
+    /// Not everything that was to be deleted is; each failure has been reported.
+    #[error("not everything was deleted")]
+    NotPruned,
+    /// Some replicas have failed; each has been reported.
+    #[error("{failed} of {all} replicas failed")]
+    Points {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// A history of Litestream's knows no commits.
+    #[error("Litestream wrote this history, so its commits are not known, and no point can name one of them")]
+    NoProof,
+    /// The same, of one object.
+    #[error("{0} has no seal, so its commits are not known")]
+    NoCommits(String),
+    /// `-point` names none.
+    #[error("no replica has a point called {0:?}; see point list")]
+    NoPoint(String),
+    /// The position of a point cannot be told apart from the one after it.
+    #[error("point {name} is at {wanted}, but there is another commit of the same millisecond behind it")]
+    PointAmbiguous {
+        /// Its name.
+        name: String,
+        /// Its position.
+        wanted: crate::types::Position,
+    },
     /// The user wants to stop.
     #[error("interrupted; nothing has been restored")]
     Interrupted,

@@ -11,9 +11,12 @@ mod generations;
 mod listing;
 mod logging;
 mod ltx;
+mod point;
+mod points;
 mod replicas;
 mod replicate;
 mod restore;
+mod retention;
 mod snapshots;
 pub mod table;
 mod version;
@@ -55,6 +58,9 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Wal(command) => wal::run(&command, console),
         Command::Ltx(command) => ltx::run(&command, console),
         Command::Restore(command) => restore::run(&command, console),
+        Command::Point(command) => point::run(&command, console),
+        Command::Points(command) => points::run(&command, console),
+        Command::Retention(command) => retention::run(&command, console),
         Command::Version => {
             version::run(program, console);
             Ok(())

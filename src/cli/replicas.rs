@@ -6,7 +6,8 @@ use super::args::{ConfigSource, Source};
 use super::console::Console;
 use super::error::CliError;
 use crate::config::{self, Config, Environment, ReplicaConfig};
-use crate::daemon::open_backend;
+use crate::daemon::{open_backend, policy_of};
+use crate::history::retention::Policy;
 use crate::restore::NamedBackend;
 
 /// The replicas of one database.
@@ -18,6 +19,8 @@ pub struct Replicas {
     pub meta_path: Option<PathBuf>,
     /// In the order of the configuration.
     pub backends: Vec<NamedBackend>,
+    /// What each of them keeps.
+    pub policies: Vec<Policy>,
 }
 
 /// The configuration that the flags name. What its author should hear is said.
@@ -36,7 +39,8 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     match source {
         Source::Url(url) => {
             let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
-            Ok(Replicas { database: None, meta_path: None, backends: vec![backend(&replica, Path::new(""))?] })
+            let (backends, policies) = (vec![backend(&replica, Path::new(""))?], vec![policy_of(&replica)]);
+            Ok(Replicas { database: None, meta_path: None, backends, policies })
         }
         Source::Database { path, config } => {
             let (config, environment) = load_config(config, console)?;
@@ -49,9 +53,10 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
                     None => CliError::NoReplicas(database),
                 });
             }
+            let policies = wanted.iter().map(|replica| policy_of(replica)).collect();
             let backends = wanted.into_iter().map(|r| backend(r, &database.path)).collect::<Result<_, _>>()?;
             let (path, meta_path) = (database.path.clone(), database.meta_path.clone());
-            Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends })
+            Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends, policies })
         }
     }
 }

@@ -14,8 +14,9 @@ use super::replicas::Replicas;
 use super::{block_on, replicas};
 use crate::config::default_meta_path;
 use crate::daemon::page_file;
-use crate::history::Target;
-use crate::restore::{self, Progress, Proof, RestoreError, RestoreReport, RestoreRequest};
+use crate::history::point::Point;
+use crate::history::{PlannedEnd, Target};
+use crate::restore::{self, Choice, Progress, Proof, RestoreError, RestoreReport, RestoreRequest, read_points};
 
 const BAR: &str = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -27,13 +28,19 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
         console.say(&"database already exists, skipping");
         return Ok(());
     }
+    let mut replicas = replicas;
+    let point = match &command.until {
+        Until::Point(name) => Some(find_point(&mut replicas, name)?),
+        _ => None,
+    };
     let request = RestoreRequest {
-        target: match command.until {
-            Until::Latest | Until::Txid(_) => Target::Latest,
-            Until::Index(index) => Target::Index(index),
-            Until::Timestamp(time) => Target::Time(time),
+        target: match (&command.until, &point) {
+            (_, Some(point)) => Target::Time(point.time),
+            (Until::Index(index), _) => Target::Index(*index),
+            (Until::Timestamp(time), _) => Target::Time(*time),
+            (Until::Latest | Until::Txid(_) | Until::Point(_), _) => Target::Latest,
         },
-        generation: command.generation,
+        generation: point.as_ref().map(|point| point.position.generation).or(command.generation),
         txid: if let Until::Txid(txid) = command.until { Some(txid) } else { None },
         output,
         parallelism: command.parallelism,
@@ -44,6 +51,9 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
             let choice = restore::plan(&replicas.backends, &request, &progress).await?;
             console.table(&format!("{choice}\n"));
             return Ok(());
+        }
+        if let Some(point) = &point {
+            check_point(point, &restore::plan(&replicas.backends, &request, &progress).await?)?;
         }
         let report = restore::restore(&replicas.backends, &request, &progress).await?;
         progress.bar.finish_and_clear();
@@ -76,6 +86,35 @@ fn keep_pages(replicas: &Replicas, output: &Path, report: &RestoreReport, consol
     let kept = fs::create_dir_all(&folder).and_then(|()| page_file::write(&folder, position, &report.hashes));
     if let Err(error) = kept {
         console.warn(&format!("cannot keep the page hashes in {}: {error}", folder.display()));
+    }
+}
+
+/// Looks for the point in all replicas, and leaves those that have it, with the same position.
+fn find_point(replicas: &mut Replicas, name: &str) -> Result<Point, CliError> {
+    let mut found: Option<Point> = None;
+    let mut having = Vec::new();
+    for replica in &replicas.backends {
+        let points = block_on(read_points(replica.backend.as_ref()))?.map_err(CliError::Store)?;
+        let Some(point) = points.into_iter().find(|point| point.name == name) else { continue };
+        if found.as_ref().is_none_or(|first| first.position == point.position) {
+            found.get_or_insert(point);
+            having.push(replica.clone());
+        }
+    }
+    replicas.backends = having;
+    found.ok_or_else(|| CliError::NoPoint(name.to_owned()))
+}
+
+/// The commit that the plan ends with is the point's, and not another of the same millisecond.
+fn check_point(point: &Point, choice: &Choice) -> Result<(), CliError> {
+    let wanted = point.position;
+    let planned = match choice {
+        Choice::Generation(choice) => Some(choice.plan.end),
+        Choice::Ltx(_) => None,
+    };
+    match planned {
+        Some(PlannedEnd::Commit { at, .. }) if at == (wanted.index, wanted.offset) => Ok(()),
+        _ => Err(CliError::PointAmbiguous { name: point.name.clone(), wanted }),
     }
 }
 

@@ -11,7 +11,7 @@ mod value;
 use serde::Deserialize;
 
 pub use unused::UnusedKey;
-pub use value::{Interval, List, Switch, WholeNumber};
+pub use value::{Interval, Keeping, List, Switch, WholeNumber};
 
 use super::expand::UnsetVariable;
 use super::{ConfigError, Secret};
@@ -89,7 +89,8 @@ keys! {
         path: String = "path",
         // May hold a password.
         url: Secret = "url",
-        retention: Interval = "retention",
+        retention: Keeping = "retention",
+        append_only: Switch = "append-only",
         retention_check_interval: Interval = "retention-check-interval",
         sync_interval: Interval = "sync-interval",
         snapshot_interval: Interval = "snapshot-interval",
@@ -108,6 +109,14 @@ keys! {
         password: Secret = "password",
         key_path: String = "key-path",
         age: RawAge = "age",
+    }
+}
+
+keys! {
+    /// Which states are kept for how long.
+    pub struct RawTier at "an item of retention", unused::NONE {
+        every: Interval = "every",
+        span: Interval = "for",
     }
 }
 

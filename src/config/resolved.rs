@@ -58,8 +58,12 @@ pub struct ReplicaConfig {
     pub target: ReplicaTarget,
     /// Least time between two uploads.
     pub sync_interval: Duration,
-    /// How long what a newer snapshot replaces is kept; `None`: for ever.
+    /// How long every state stays restorable; `None`: for ever.
     pub retention: Option<Duration>,
+    /// Of which states some stay restorable for longer.
+    pub retention_tiers: Vec<RetentionTier>,
+    /// Whether nothing is ever deleted, whatever else is said.
+    pub append_only: bool,
     /// Time between two looks for what may be deleted; at most `retention`.
     pub retention_check_interval: Duration,
     /// Time between two snapshots; `None`: only the one a generation begins with.
@@ -68,6 +72,15 @@ pub struct ReplicaConfig {
     pub validation_interval: Option<Duration>,
     /// Encryption with age.
     pub age: AgeConfig,
+}
+
+/// One state in each interval, the last one, for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionTier {
+    /// The interval; more than 0.
+    pub every: Duration,
+    /// For how long.
+    pub keep: Duration,
 }
 
 /// Encryption with age: to whom on writing, as whom on reading. Both empty: none.
@@ -192,6 +205,8 @@ impl ReplicaConfig {
             sync_interval: default_sync_interval(target.kind()),
             target,
             retention: Some(defaults::RETENTION),
+            retention_tiers: Vec::new(),
+            append_only: false,
             retention_check_interval: defaults::RETENTION_CHECK_INTERVAL,
             snapshot_interval: None,
             validation_interval: None,

@@ -13,6 +13,7 @@ use super::baseline::Keeper;
 use super::fork::Fork;
 use super::pace::{GLANCES, Pace, glance};
 use super::rest::{Leave, Left, let_go, rest};
+use super::retention::Retention;
 use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
@@ -42,6 +43,8 @@ pub struct Replica {
     pub sync_interval: Duration,
     /// How often a snapshot is taken; `None`: only when one is needed.
     pub snapshot_interval: Option<Duration>,
+    /// What is deleted; `None`: nothing.
+    pub retention: Option<Retention>,
     /// Its progress.
     pub status: Arc<Mutex<ReplicaStatus>>,
 }
@@ -281,11 +284,11 @@ impl Database {
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
+        let schedules = (schedule.start(&log), self.schedule_retention(&log, &backends));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
-        let snapshots = schedule.start(&log);
         let (following, keeper) =
             self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
-        drop(snapshots);
+        drop(schedules);
         if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();
         }

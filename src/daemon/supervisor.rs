@@ -6,10 +6,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::backend::open_backend;
+use super::retention::{Retention, grace_of};
 use super::{Database, Replica};
 use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaTarget};
 use crate::follow::Limits;
 use crate::follow::watch::Watcher;
+use crate::history::retention::{Policy, Tier};
 use crate::ship::ReplicaStatus;
 use crate::types::SystemClock;
 
@@ -75,6 +77,18 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>) -> Database {
     }
 }
 
+/// What the configuration of a replica keeps.
+#[must_use]
+pub fn policy_of(config: &ReplicaConfig) -> Policy {
+    let tiers = config.retention_tiers.iter().map(|tier| Tier { every: tier.every, keep: tier.keep });
+    Policy {
+        everything: config.retention,
+        tiers: tiers.collect(),
+        grace: grace_of(config.retention),
+        append_only: config.append_only,
+    }
+}
+
 fn to_replica(config: &ReplicaConfig) -> Replica {
     let target = config.target.clone();
     Replica {
@@ -84,6 +98,9 @@ fn to_replica(config: &ReplicaConfig) -> Replica {
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,
+        retention: config
+            .retention
+            .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }
 }

@@ -9,6 +9,9 @@ pub const GENERATIONS: &str = "generations/";
 /// The folder of all merged ranges.
 pub const RANGES: &str = "lightship/ranges/";
 
+/// The folder of all named points.
+pub const POINTS: &str = "lightship/points/";
+
 /// First time that does not fit into a range's name: twelve hex digits of milliseconds.
 const TIME_LIMIT: Timestamp = Timestamp(1 << 48);
 
@@ -148,6 +151,12 @@ pub fn segments(generation: Generation) -> String {
 #[must_use]
 pub fn ranges(generation: Generation) -> String {
     format!("{RANGES}{generation}/")
+}
+
+/// The named point called `name`.
+#[must_use]
+pub fn point(name: &str) -> String {
+    format!("{POINTS}{name}.json")
 }
 
 /// `<generation>/<level>/<from>-<to>-<time>.range.lz4`

@@ -5,9 +5,11 @@ pub mod keys;
 pub mod ltx;
 mod plan;
 mod plan_error;
+pub mod point;
 mod restore_plan;
 pub mod retention;
 mod route;
+mod runs;
 mod seals;
 mod timeline;
 
@@ -19,5 +21,6 @@ pub use plan_error::{PlanError, PlanStop};
 pub(crate) use restore_plan::key as plan_key;
 pub use restore_plan::{PlannedEnd, PlannedObject, RestorePlan, Target};
 pub use route::covers;
+pub use runs::{Run, runs};
 pub use seals::{NeedsSeals, Sealing, Seals};
 pub use timeline::{Bounds, all_bounds, bounds, end};

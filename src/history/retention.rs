@@ -11,7 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::plan_error::check_place;
-use super::{Catalog, Entry, History, NeedsSeals, ObjectName, Sealing, Seals, plan_key, timeline};
+use super::{Catalog, Entry, History, NeedsSeals, ObjectName, Sealing, Seals, plan_key};
 use crate::types::{Generation, Index, Offset, Timestamp};
 use needed::Survey;
 
@@ -183,3 +183,6 @@ impl fmt::Display for RetentionPlan {
         write!(f, "deletes {} of {} objects, {bytes} bytes", self.delete.len(), self.delete.len() + self.keep.len())
     }
 }
+
+#[cfg(test)]
+mod tests;

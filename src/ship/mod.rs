@@ -3,6 +3,7 @@
 mod claim;
 mod end;
 mod merge;
+mod prune;
 mod range;
 mod resume;
 mod segment;
@@ -11,6 +12,7 @@ mod snapshot;
 mod stream;
 
 pub use merge::{Merges, clear_leftovers};
+pub use prune::{Pruned, prune};
 pub use resume::find_resume_point;
 pub use shipper::{Conflict, ReplicaStatus, Shipper};
 

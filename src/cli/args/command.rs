@@ -1,6 +1,8 @@
 //! What a command line asks for, as plain values.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::history::ltx::LtxLevel;
 use crate::types::{Generation, Index, Timestamp, Txid};
@@ -22,6 +24,12 @@ pub enum Command {
     Replicate(Replicate),
     /// Restore a database from a replica.
     Restore(Restore),
+    /// Give a state a name, or take it away.
+    Point(Point),
+    /// List what can be restored.
+    Points(Points),
+    /// Delete what need not be kept.
+    Retention(Retention),
     /// Say which version this is.
     Version,
     /// Show the whole cycle on a database made for the purpose.
@@ -157,7 +165,7 @@ pub struct Restore {
 }
 
 /// Up to which state to restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Until {
     /// The last there is.
     Latest,
@@ -167,6 +175,68 @@ pub enum Until {
     Timestamp(Timestamp),
     /// The state after this transaction of Litestream 0.5.
     Txid(Txid),
+    /// The point of this name.
+    Point(String),
+}
+
+/// `point`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// What to do.
+    pub action: PointAction,
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// What `point` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PointAction {
+    /// Name a state.
+    Create {
+        /// The name.
+        name: String,
+        /// The last commit not newer than this; `None`: the newest.
+        at: Option<Timestamp>,
+        /// What else to say of it.
+        meta: BTreeMap<String, String>,
+    },
+    /// List the names.
+    List,
+    /// Take a name away.
+    Delete {
+        /// The name.
+        name: String,
+    },
+}
+
+/// `points`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Points {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// The commits around this time instead.
+    pub around: Option<Timestamp>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// `retention`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// How long everything is kept; `None`: as the configuration says.
+    pub keep: Option<Duration>,
+    /// Whether to show the plan and delete nothing.
+    pub dry_run: bool,
 }
 
 /// Downloads at a time unless `-parallelism` says otherwise.
