@@ -16,6 +16,7 @@ mod replicate;
 mod restore;
 mod snapshots;
 pub mod table;
+mod verify;
 mod version;
 mod wal;
 
@@ -26,7 +27,8 @@ use args::Command;
 use console::Console;
 use error::CliError;
 
-/// Carries out a command line, the name of the program first. 0 is success; everything else is 1, as in Litestream 0.3.
+/// Carries out a command line, the name of the program first. 0 is success; everything else is 1, as in Litestream 0.3,
+/// but for `verify`.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
     let console = Console;
@@ -42,7 +44,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console.say(&error);
-            ExitCode::FAILURE
+            ExitCode::from(error.code())
         }
     }
 }
@@ -55,6 +57,7 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Wal(command) => wal::run(&command, console),
         Command::Ltx(command) => ltx::run(&command, console),
         Command::Restore(command) => restore::run(&command, console),
+        Command::Verify(command) => verify::run(&command, console),
         Command::Version => {
             version::run(program, console);
             Ok(())

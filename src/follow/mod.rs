@@ -14,6 +14,7 @@ mod capture;
 mod handover;
 mod identity;
 pub mod log;
+mod observe;
 pub mod snapshot;
 mod unsealed;
 pub mod wal_file;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use attach::{Attached, ResumePoint, Resumption, attach};
 pub use log::{CommitLog, Mark, SegmentPlan, Source, Work};
+pub use observe::{Observed, observe};
 pub use snapshot::SnapshotTicket;
 
 use crate::segment::PageHashes;

@@ -32,6 +32,18 @@ impl WalStream {
         Self { page_size, header: None, chain: None, carry: Vec::new(), verified: 0, received: 0 }
     }
 
+    /// The WAL behind `from`, where a frame begins and `chain` stands.
+    pub fn continued(chain: Chain, from: Offset) -> Self {
+        Self {
+            page_size: chain.page_size,
+            header: None,
+            chain: Some(chain),
+            carry: Vec::new(),
+            verified: from.0,
+            received: from.0,
+        }
+    }
+
     /// Where the next byte belongs.
     pub fn received(&self) -> Offset {
         Offset(self.received)

@@ -5,11 +5,13 @@
 
 mod connection;
 mod database_file;
+mod integrity;
 pub mod sample;
 mod wal_index;
 
 pub use connection::{Checkpoint, Connection};
 pub use database_file::DatabaseHeader;
+pub use integrity::integrity_check;
 pub use wal_index::WalIndex;
 
 /// 3.51.3 fixed a data race between a checkpoint and a WAL restart that could lose commits.
