@@ -11,8 +11,10 @@ use tokio::time;
 
 use super::pace::{GLANCES, Pace, glance};
 use super::state::{StateError, StateFolder};
+use super::validate::Schedule;
 use crate::follow::watch::Watcher;
 use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::restore::NamedBackend;
 use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, WriterId};
@@ -38,6 +40,8 @@ pub struct Replica {
     pub sync_interval: Duration,
     /// How often a snapshot is taken; `None`: only when one is needed.
     pub snapshot_interval: Option<Duration>,
+    /// How often it is verified; `None`: never.
+    pub validation_interval: Option<Duration>,
     /// Its progress.
     pub status: Arc<Mutex<ReplicaStatus>>,
 }
@@ -239,10 +243,11 @@ impl Database {
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
+        let validations = self.schedule_validations(&backends);
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let snapshots = self.schedule_snapshots(&log);
         let (ended, follower) = self.tick_until(follower, (wake, watcher), stop, &mut shippers).await;
-        drop(snapshots);
+        drop((snapshots, validations));
         if !matches!(ended, Ended::Stopped) {
             log.detach();
         }
@@ -301,6 +306,17 @@ impl Database {
                     log.want_snapshot(number, "snapshot-interval");
                 }
             });
+        }
+        schedules
+    }
+
+    fn schedule_validations(&self, backends: &[Arc<dyn Backend>]) -> JoinSet<()> {
+        let mut schedules = JoinSet::new();
+        for (replica, backend) in self.replicas.iter().zip(backends) {
+            let Some(interval) = replica.validation_interval else { continue };
+            let (database, clock) = (self.path.clone(), Arc::clone(&self.clock));
+            let replica = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
+            schedules.spawn(Schedule { database, replica, interval, clock }.run());
         }
         schedules
     }

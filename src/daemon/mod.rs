@@ -6,6 +6,7 @@ mod exec;
 mod pace;
 mod state;
 mod supervisor;
+mod validate;
 
 pub use backend::open_backend;
 pub use database::{Database, OpenBackend, Replica};

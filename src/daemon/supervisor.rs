@@ -83,6 +83,7 @@ fn to_replica(config: &ReplicaConfig) -> Replica {
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,
+        validation_interval: config.validation_interval,
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }
 }

@@ -43,11 +43,14 @@ impl Walk {
         (index, offset): (crate::types::Index, Offset),
     ) -> Result<(), Step> {
         let page_size = self.page_size.unwrap_or(PageSize::SMALLEST);
+        let mut before = None;
         let mut wal = match (offset, self.wal.take()) {
-            (Offset(0), _) => {
+            (Offset(0), ended) => {
                 if self.wal_at.is_some_and(|at| at != index && at.next() != Some(index)) {
+                    self.wal_at = Some(index);
                     return Err(ObjectFault::IndexMissing.into());
                 }
+                before = ended.and_then(|wal| wal.header().map(|h| h.salts));
                 WalStream::new(page_size)
             }
             (_, Some(wal)) if self.wal_at == Some(index) && wal.received() == offset => wal,
@@ -67,6 +70,11 @@ impl Walk {
                 }
                 Ok(())
             })?;
+        }
+        if let (Some(before), Some(header)) = (before, wal.header())
+            && !header.salts.follow(before)
+        {
+            return Err(ObjectFault::WalMissing { found: header.salts, before }.into());
         }
         if let Some(offset) = end {
             let generation = name.generation();

@@ -11,3 +11,4 @@ mod savepoint;
 mod scene;
 mod shapes;
 mod storm;
+mod verify;
