@@ -12,4 +12,5 @@ pub mod segment;
 pub mod ship;
 pub mod sqlite;
 pub mod types;
+pub mod verify;
 pub mod wal;

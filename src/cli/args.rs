@@ -17,7 +17,7 @@ use crate::config::suggest::did_you_mean;
 
 pub use command::{
     Command, ConfigSource, Databases, Demo, Generations, Ltx, PARALLELISM, Point, PointAction, Points, Replicate,
-    ReplicateSource, Restore, Retention, Snapshots, Source, Until, Wal,
+    ReplicateSource, Restore, Retention, Snapshots, Source, Until, Verify, Wal,
 };
 
 /// An end before the beginning: help, or an error in the command line.
@@ -133,6 +133,7 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
         }),
         flags::Command::Point(flags) => Command::Point(point::point(flags)?),
         flags::Command::Retention(flags) => Command::Retention(retention(flags)?),
+        flags::Command::Verify(flags) => Command::Verify(verify(flags)?),
         flags::Command::Version(flags) => {
             no_more_than(0, &flags.arguments)?;
             Command::Version
@@ -209,6 +210,18 @@ fn retention(flags: flags::Retention) -> Result<Retention, String> {
         );
     }
     Ok(Retention { source, replica: stated(flags.replica), keep, dry_run: flags.dry_run })
+}
+
+fn verify(flags: flags::Verify) -> Result<Verify, String> {
+    let config = config(flags.config);
+    let source = |argument: OsString| match argument.to_str().filter(|text| replica_url::is_url(text)) {
+        Some(_) if config.path.is_some() => Err(URL_AND_CONFIG.to_owned()),
+        Some(url) => Ok(Source::Url(url.to_owned())),
+        None => Ok(Source::Database { path: argument.into(), config: config.clone() }),
+    };
+    let sources = flags.arguments.into_iter().map(source).collect::<Result<_, _>>()?;
+    let replica = stated(flags.replica);
+    Ok(Verify { sources, replica, all: flags.all, full: flags.full, json: flags.json, config })
 }
 
 const URL_AND_CONFIG: &str = "cannot specify a replica URL and the -config flag";

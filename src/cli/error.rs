@@ -74,10 +74,28 @@ pub enum CliError {
     /// The user wants to stop.
     #[error("interrupted; nothing has been restored")]
     Interrupted,
+    /// A replica is damaged; each fault has been reported.
+    #[error("verification failed")]
+    VerifyFailed,
+    /// Not everything could be found out; what not has been reported.
+    #[error("verification is inconclusive")]
+    Inconclusive,
     /// No threads, or no descriptors.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     /// The demo did not show what it is to show.
     #[error(transparent)]
     Demo(#[from] super::demo::DemoError),
+}
+
+impl CliError {
+    /// What the program exits with.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::VerifyFailed => 2,
+            Self::Inconclusive => 3,
+            _ => 1,
+        }
+    }
 }

@@ -5,13 +5,12 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Restore, Until};
 use super::console::Console;
 use super::error::CliError;
 use super::replicas::Replicas;
-use super::{block_on, replicas};
+use super::{block_on, listing, replicas};
 use crate::config::default_meta_path;
 use crate::daemon::page_file;
 use crate::history::point::Point;
@@ -56,7 +55,7 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
             check_point(point, &restore::plan(&replicas.backends, &request, &progress).await?)?;
         }
         let report = restore::restore(&replicas.backends, &request, &progress).await?;
-        progress.bar.finish_and_clear();
+        progress.finish();
         for uncommitted in &report.uncommitted {
             let (frames, index) = (uncommitted.frames, uncommitted.index);
             console.warn(&format!("index {index} ends with {frames} frames that were never committed; dropped"));
@@ -65,8 +64,8 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
         keep_pages(&replicas, &request.output, &report, console);
         Ok(())
     };
-    let done = block_on(async { unless_interrupted(work).await })?;
-    progress.bar.finish_and_clear();
+    let done = block_on(async { listing::unless_interrupted(work).await })?.and_then(|done| done);
+    progress.finish();
     match done {
         Err(CliError::Restore(error @ RestoreError::NoBackups)) if command.if_replica_exists => {
             console.say(&error);
@@ -118,31 +117,26 @@ fn check_point(point: &Point, choice: &Choice) -> Result<(), CliError> {
     }
 }
 
-/// Gives up when told to, so that what has been begun is removed.
-async fn unless_interrupted(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
-    tokio::select! {
-        done = work => done,
-        _ = terminate.recv() => Err(CliError::Interrupted),
-        _ = interrupt.recv() => Err(CliError::Interrupted),
-    }
-}
-
 /// A bar, if there is a terminal to draw it on.
-struct Terminal {
+pub struct Terminal {
     console: Console,
     bar: ProgressBar,
 }
 
 impl Terminal {
-    fn new(console: Console, wanted: bool) -> Self {
+    /// A bar that is drawn on a terminal, if one is `wanted`.
+    pub fn new(console: Console, wanted: bool) -> Self {
         let shown = wanted && std::io::stderr().is_terminal();
         let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template(BAR) {
             bar.set_style(style);
         }
         Self { console, bar }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

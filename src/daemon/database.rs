@@ -16,8 +16,10 @@ use super::rest::{Leave, Left, let_go, rest};
 use super::retention::Retention;
 use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
+use super::validate::Validation;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::restore::NamedBackend;
 use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, Position, WriterId};
@@ -45,6 +47,8 @@ pub struct Replica {
     pub snapshot_interval: Option<Duration>,
     /// What is deleted; `None`: nothing.
     pub retention: Option<Retention>,
+    /// How often it is verified; `None`: never.
+    pub validation_interval: Option<Duration>,
     /// Its progress.
     pub status: Arc<Mutex<ReplicaStatus>>,
 }
@@ -284,7 +288,8 @@ impl Database {
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
-        let schedules = (schedule.start(&log), self.schedule_retention(&log, &backends));
+        let schedules =
+            (schedule.start(&log), self.schedule_retention(&log, &backends), self.schedule_validations(&backends));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
             self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
@@ -374,6 +379,17 @@ impl Database {
             shippers.spawn(shipper.run(finished.clone()));
         }
         shippers
+    }
+
+    fn schedule_validations(&self, backends: &[Arc<dyn Backend>]) -> JoinSet<()> {
+        let mut schedules = JoinSet::new();
+        for (replica, backend) in self.replicas.iter().zip(backends) {
+            let Some(interval) = replica.validation_interval else { continue };
+            let (database, clock) = (self.path.clone(), Arc::clone(&self.clock));
+            let replica = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
+            schedules.spawn(Validation { database, replica, interval, clock }.run());
+        }
+        schedules
     }
 
     /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.

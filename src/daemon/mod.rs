@@ -12,6 +12,7 @@ mod retention;
 mod schedule;
 mod state;
 mod supervisor;
+mod validate;
 
 pub use backend::open_backend;
 pub use database::{Database, OpenBackend, Replica};

@@ -101,6 +101,7 @@ fn to_replica(config: &ReplicaConfig) -> Replica {
         retention: config
             .retention
             .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
+        validation_interval: config.validation_interval,
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }
 }

@@ -103,10 +103,10 @@ pub struct Attached {
 }
 
 /// What the database looked like under the first hold.
-struct View {
-    index: WalIndex,
-    scan: Option<Scan>,
-    hashes: PageHashes,
+pub(super) struct View {
+    pub(super) index: WalIndex,
+    pub(super) scan: Option<Scan>,
+    pub(super) hashes: PageHashes,
 }
 
 impl View {
@@ -210,7 +210,7 @@ fn open_checkpointer(path: &Path) -> Result<Connection, Lost> {
 ///
 /// If the wal-index says the same before and after, the mark is its frame count. If then everything is copied back the
 /// WAL may restart (Guarded, once nothing of it is needed); if not, it cannot (Pinned).
-fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
+pub(super) fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
     line.begin_read()?;
     for _ in 0..HOLD_TRIES {
         line.end();
@@ -241,7 +241,7 @@ fn keep_hold(lines: &mut [Connection; 2], first: Hold, read: &WalIndex) -> Resul
     Ok((1, Hold::Pinned { mark }))
 }
 
-fn page_size(line: &Connection) -> Result<PageSize, Lost> {
+pub(super) fn page_size(line: &Connection) -> Result<PageSize, Lost> {
     match line.header()? {
         crate::sqlite::DatabaseHeader::Database { page_size, .. } => Ok(page_size),
         crate::sqlite::DatabaseHeader::Empty => Err(Lost::Sqlite(crate::sqlite::Error::NotADatabase)),
@@ -251,7 +251,7 @@ fn page_size(line: &Connection) -> Result<PageSize, Lost> {
 /// Reads the state at the newest commit: pages that are in the WAL from there, the others from the file.
 ///
 /// Under the hold nobody can copy frames behind the newest commit into the file, so this is exact.
-fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) -> Result<View, Lost> {
+pub(super) fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) -> Result<View, Lost> {
     let index = line.wal_index()?;
     let scan = if index.frames > 0 { Some(wal.scan(&index)?) } else { None };
     if scan.as_ref().is_some_and(|scan| scan.header.page_size != page_size) {

@@ -57,6 +57,12 @@ pub enum ObjectFault {
         /// Of the index before it.
         before: Salts,
     },
+    /// Between it and the object before it, something is missing.
+    #[error("it does not begin where the object before it ends: an object is missing or from elsewhere")]
+    Gap,
+    /// A whole index is missing.
+    #[error("the index before it is missing")]
+    IndexMissing,
     /// It ends within a frame or a transaction.
     #[error("it does not end at the end of a transaction")]
     OpenEnd,

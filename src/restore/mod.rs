@@ -17,6 +17,7 @@ mod report;
 mod sidecars;
 mod snapshot;
 mod source;
+pub mod verify;
 mod wal_stream;
 
 use std::collections::BTreeSet;

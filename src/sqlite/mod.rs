@@ -6,12 +6,14 @@
 
 mod connection;
 mod database_file;
+mod integrity;
 pub mod sample;
 mod users;
 mod wal_index;
 
 pub use connection::{Checkpoint, Connection};
 pub use database_file::DatabaseHeader;
+pub use integrity::integrity_check;
 pub use users::OtherUsers;
 pub use wal_index::WalIndex;
 

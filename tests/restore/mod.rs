@@ -11,6 +11,7 @@ mod sealed;
 mod store;
 mod target;
 mod unsealed;
+mod verify;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -30,6 +30,8 @@ pub enum Command {
     Points(Points),
     /// Delete what need not be kept.
     Retention(Retention),
+    /// Check replicas.
+    Verify(Verify),
     /// Say which version this is.
     Version,
     /// Show the whole cycle on a database made for the purpose.
@@ -162,6 +164,23 @@ pub struct Restore {
     pub dry_run: bool,
     /// Whether to show progress on a terminal.
     pub progress: bool,
+}
+
+/// `verify`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// What; nothing: every database of the configuration.
+    pub sources: Vec<Source>,
+    /// The configuration.
+    pub config: ConfigSource,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Whether every history is checked.
+    pub all: bool,
+    /// Whether a temporary restore is checked by SQLite.
+    pub full: bool,
+    /// Whether the answer is JSON.
+    pub json: bool,
 }
 
 /// Up to which state to restore.

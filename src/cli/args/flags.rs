@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use crate::cli::argv::{Arguments, Flag};
 
 /// The names of the commands.
-pub const COMMANDS: [&str; 12] = [
+pub const COMMANDS: [&str; 13] = [
     "databases",
     "generations",
     "snapshots",
@@ -19,6 +19,7 @@ pub const COMMANDS: [&str; 12] = [
     "replicate",
     "restore",
     "retention",
+    "verify",
     "version",
     "demo",
 ];
@@ -60,6 +61,8 @@ pub enum Command {
     Restore(Restore),
     /// Delete what need not be kept any more
     Retention(Retention),
+    /// Check every object of replicas, and compare them with their databases
+    Verify(Verify),
     /// Print the version
     Version(Nothing),
     /// Show replication and restore on a database made for the purpose
@@ -272,6 +275,26 @@ pub struct Restore {
     pub arguments: Vec<OsString>,
 }
 
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Every history of the replica [default: the newest]
+    #[arg(long)]
+    pub all: bool,
+    /// Also restore the newest state to a temporary file, and run SQLite's integrity_check on it
+    #[arg(long)]
+    pub full: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
 /// The flags of a command; `None` if there is no such command.
 pub fn of_command(name: &str) -> Option<Vec<Flag>> {
     let program = Program::command();
@@ -312,6 +335,10 @@ pub fn usage_of(program: &str, command: &str) -> Option<String> {
         "point" => (
             " create NAME|list|delete NAME DB_PATH|REPLICA_URL",
             "DB_PATH is a database of the configuration; with REPLICA_URL there is none.",
+        ),
+        "verify" => (
+            " [DB_PATH|REPLICA_URL...]",
+            "Without arguments, all databases of the configuration. Exit codes: 0 ok, 2 failed, 3 inconclusive.",
         ),
         "replicate" => {
             (" [DB_PATH REPLICA_URL...]", "With DB_PATH there is no configuration; without, it says what to replicate.")

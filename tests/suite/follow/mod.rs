@@ -13,4 +13,5 @@ mod savepoint;
 pub mod scene;
 mod shapes;
 mod storm;
+mod verify;
 mod writers;
