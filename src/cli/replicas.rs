@@ -6,7 +6,7 @@ use super::args::{ConfigSource, Source};
 use super::console::Console;
 use super::error::CliError;
 use crate::config::{self, Config, Environment, ReplicaConfig};
-use crate::daemon::open_backend;
+use crate::daemon::Stores;
 use crate::restore::NamedBackend;
 
 /// The replicas of one database.
@@ -34,7 +34,7 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     match source {
         Source::Url(url) => {
             let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
-            Ok(Replicas { database: None, backends: vec![backend(&replica, Path::new(""))?] })
+            Ok(Replicas { database: None, backends: vec![backend(&replica, Path::new(""), &Stores::default())?] })
         }
         Source::Database { path, config } => {
             let (config, environment) = load_config(config, console)?;
@@ -47,15 +47,17 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
                     None => CliError::NoReplicas(database),
                 });
             }
-            let backends = wanted.into_iter().map(|r| backend(r, &database.path)).collect::<Result<_, _>>()?;
+            let stores = Stores::default();
+            let backends = wanted.into_iter().map(|r| backend(r, &database.path, &stores)).collect::<Result<_, _>>()?;
             Ok(Replicas { database: Some(database.path.clone()), backends })
         }
     }
 }
 
-fn backend(replica: &ReplicaConfig, database: &Path) -> Result<NamedBackend, CliError> {
+fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> Result<NamedBackend, CliError> {
     replica.ensure_supported(database)?;
-    let backend = open_backend(&replica.target, database)
+    let backend = stores
+        .open(&replica.target, database)
         .ok_or_else(|| CliError::NoDriver(replica.name.clone(), replica.target.to_string()))?;
     Ok(NamedBackend { name: replica.name.clone(), backend })
 }

@@ -7,7 +7,7 @@ mod pace;
 mod state;
 mod supervisor;
 
-pub use backend::open_backend;
+pub use backend::Stores;
 pub use database::{Database, OpenBackend, Replica};
 pub use exec::{Child, ChildEnd};
 pub use state::{StateError, StateFolder};

@@ -4,3 +4,4 @@
 mod follow;
 #[path = "../restore/mod.rs"]
 mod restore;
+mod s3;
