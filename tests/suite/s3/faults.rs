@@ -88,7 +88,7 @@ fn a_store_that_ignores_conditions_is_found_out_and_looked_at_first() {
     replicator.wait_for("this store replaces objects even if it is told not to");
     let mut writer = stage.scene.writer(&["--commits", "60", "--pause", "0.02", "--stay"]);
     writer.commits();
-    replicator.kill();
+    replicator.stop_well();
     let replicator = stage.replicate();
     replicator.wait_for("continuing the generation");
     replicator.stop_well();
