@@ -68,7 +68,9 @@ fn decoded(object: &[u8]) -> Option<(Vec<u8>, Option<Seal>)> {
         data.extend_from_slice(block);
     }
     let seal = decoder.finish().ok()?;
-    assert!(seal.as_ref().is_none_or(|seal| seal.kind == SealKind::Snapshot || !seal.commits.is_empty()));
+    assert!(
+        seal.as_ref().is_none_or(|seal| seal.kind == SealKind::Snapshot || seal.is_end() || !seal.commits.is_empty())
+    );
     Some((data, seal))
 }
 

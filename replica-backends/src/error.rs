@@ -8,7 +8,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// [`crate::Backend::put_new`].
+    /// [`crate::Backend::put_new`] and [`crate::Backend::put_over`].
     Put,
     /// [`crate::Backend::get`].
     Get,

@@ -2,17 +2,24 @@
 //!
 //! JSON: `replica`, `generation`, `lag_ms` (integer, may be negative), `start`, `end` (RFC 3339 with milliseconds),
 //! `sealed` (whether Lightship wrote it), `restorable` (whether it has a snapshot), `snapshots`, `segments` (numbers of
-//! objects), `stored_bytes`.
+//! objects), `stored_bytes`, `state` (see below), `reason` (why it began, or null), `parent` (the history it continues:
+//! `generation`, `index`, `offset`, or null).
+//!
+//! States: `newest` reaches furthest, `forked` is the parent of another, `older` is neither, and `no snapshot` cannot
+//! be restored.
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::Generations;
 use super::console::Console;
 use super::error::CliError;
 use super::{block_on, duration, listing, replicas};
-use crate::types::{Clock, SystemClock, Timestamp};
+use crate::history::{Bounds, History};
+use crate::restore::Source;
+use crate::segment::Seal;
+use crate::types::{Clock, Generation, SystemClock, Timestamp};
 
 /// Prints the generations of every replica.
 pub fn run(command: &Generations, console: &Console) -> Result<(), CliError> {
@@ -21,32 +28,78 @@ pub fn run(command: &Generations, console: &Console) -> Result<(), CliError> {
     let (listed, outcome) = block_on(listing::of_each(&replicas, console, async |s| s.bounds(None).await))?;
     let mut rows = Vec::new();
     for (source, generations) in &listed {
-        for (generation, bounds) in generations {
+        let origins: Vec<Option<&Seal>> = generations.iter().map(|(g, _)| origin(source, *g)).collect();
+        let newest = generations.iter().max_by_key(|(_, bounds)| bounds.end).map(|(g, _)| *g);
+        let is_parent = |g| origins.iter().flatten().any(|seal| seal.parent.is_some_and(|p| p.generation == g));
+        for ((generation, bounds), origin) in generations.iter().zip(&origins) {
             let Some(history) = source.catalog.history(*generation) else { continue };
-            let cells = [
-                source.name.clone(),
-                generation.to_string(),
-                duration::lag(changed, Some(bounds.end)),
-                bounds.begin.to_seconds_text(),
-                bounds.end.to_seconds_text(),
-            ];
-            let object = json!({
-                "replica": source.name,
-                "generation": generation.to_string(),
-                "lag_ms": i128::from(changed.0) - i128::from(bounds.end.0),
-                "start": bounds.begin.to_string(),
-                "end": bounds.end.to_string(),
-                "sealed": history.last().is_some_and(|last| source.seals.known(&last.name).is_some()),
-                "restorable": !history.snapshots.is_empty(),
-                "snapshots": history.snapshots.len(),
-                "segments": history.segments.len(),
-                "stored_bytes": history.entries().map(|e| e.stored_bytes).sum::<u64>(),
-            });
-            rows.push((cells, object));
+            let state = match () {
+                () if history.snapshots.is_empty() => "no snapshot",
+                () if newest == Some(*generation) => "newest",
+                () if is_parent(*generation) => "forked",
+                () => "older",
+            };
+            rows.push(row(source, history, *bounds, changed, state, *origin));
         }
     }
-    listing::print(["name", "generation", "lag", "start", "end"], rows, command.json, console);
+    listing::print(
+        ["name", "generation", "lag", "start", "end", "parent", "state", "reason"],
+        rows,
+        command.json,
+        console,
+    );
     outcome
+}
+
+/// The seal of the snapshot with which a generation begins.
+fn origin(source: &Source, generation: Generation) -> Option<&Seal> {
+    source.seals.known(&source.catalog.history(generation)?.snapshots.first()?.name)
+}
+
+fn row(
+    source: &Source,
+    history: &History,
+    bounds: Bounds,
+    changed: Timestamp,
+    state: &str,
+    origin: Option<&Seal>,
+) -> ([String; 8], Value) {
+    let parent = origin.and_then(|seal| seal.parent);
+    let reason = origin.map(|seal| seal.reason.clone()).filter(|reason| !reason.is_empty());
+    let none = || "-".to_owned();
+    let cells = [
+        source.name.clone(),
+        history.generation.to_string(),
+        duration::lag(changed, Some(bounds.end)),
+        bounds.begin.to_seconds_text(),
+        bounds.end.to_seconds_text(),
+        parent.map_or_else(none, |parent| parent.to_string()),
+        state.to_owned(),
+        reason.clone().unwrap_or_else(none),
+    ];
+    let parent = parent.map(|parent| {
+        json!({
+            "generation": parent.generation.to_string(),
+            "index": parent.index.get(),
+            "offset": parent.offset.0,
+        })
+    });
+    let object = json!({
+        "replica": source.name,
+        "generation": history.generation.to_string(),
+        "lag_ms": i128::from(changed.0) - i128::from(bounds.end.0),
+        "start": bounds.begin.to_string(),
+        "end": bounds.end.to_string(),
+        "sealed": history.last().is_some_and(|last| source.seals.known(&last.name).is_some()),
+        "restorable": !history.snapshots.is_empty(),
+        "snapshots": history.snapshots.len(),
+        "segments": history.segments.len(),
+        "stored_bytes": history.entries().map(|e| e.stored_bytes).sum::<u64>(),
+        "state": state,
+        "reason": reason,
+        "parent": parent,
+    });
+    (cells, object)
 }
 
 /// When the database or its WAL was last written; `None` if it is gone, which is when this command is needed most.

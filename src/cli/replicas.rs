@@ -14,6 +14,8 @@ use crate::restore::NamedBackend;
 pub struct Replicas {
     /// The database; `None` for a replica known by its URL only.
     pub database: Option<PathBuf>,
+    /// Its state folder.
+    pub meta_path: Option<PathBuf>,
     /// In the order of the configuration.
     pub backends: Vec<NamedBackend>,
 }
@@ -34,7 +36,8 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     match source {
         Source::Url(url) => {
             let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
-            Ok(Replicas { database: None, backends: vec![backend(&replica, Path::new(""), &Stores::default())?] })
+            let backends = vec![backend(&replica, Path::new(""), &Stores::default())?];
+            Ok(Replicas { database: None, meta_path: None, backends })
         }
         Source::Database { path, config } => {
             let (config, environment) = load_config(config, console)?;
@@ -49,7 +52,8 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
             }
             let stores = Stores::default();
             let backends = wanted.into_iter().map(|r| backend(r, &database.path, &stores)).collect::<Result<_, _>>()?;
-            Ok(Replicas { database: Some(database.path.clone()), backends })
+            let (path, meta_path) = (database.path.clone(), database.meta_path.clone());
+            Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends })
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `restore`: a database from its replicas.
 
+use std::fs;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,9 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::{Restore, Until};
 use super::console::Console;
 use super::error::CliError;
+use super::replicas::Replicas;
 use super::{block_on, replicas};
+use crate::config::default_meta_path;
+use crate::daemon::page_file;
 use crate::history::Target;
-use crate::restore::{self, Progress, RestoreError, RestoreRequest};
+use crate::restore::{self, Progress, Proof, RestoreError, RestoreReport, RestoreRequest};
 
 const BAR: &str = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -47,6 +51,7 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
             console.warn(&format!("index {index} ends with {frames} frames that were never committed; dropped"));
         }
         console.say(&report);
+        keep_pages(&replicas, &request.output, &report, console);
         Ok(())
     };
     let done = block_on(async { unless_interrupted(work).await })?;
@@ -57,6 +62,20 @@ pub fn run(command: &Restore, console: &Console) -> Result<(), CliError> {
             Ok(())
         }
         other => other,
+    }
+}
+
+/// Leaves beside the database what a replicator needs to go on from here by a difference. It is not needed otherwise.
+fn keep_pages(replicas: &Replicas, output: &Path, report: &RestoreReport, console: &Console) {
+    if report.proof == Proof::Checksums {
+        // Litestream wrote the history: a replicator begins another one.
+        return;
+    }
+    let configured = replicas.meta_path.clone().filter(|_| replicas.database.as_deref() == Some(output));
+    let folder = configured.unwrap_or_else(|| default_meta_path(output));
+    let kept = fs::create_dir_all(&folder).and_then(|()| page_file::write(&folder, report.position, &report.hashes));
+    if let Err(error) = kept {
+        console.warn(&format!("cannot keep the page hashes in {}: {error}", folder.display()));
     }
 }
 

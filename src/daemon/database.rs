@@ -9,13 +9,15 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
+use super::baseline::Keeper;
+use super::fork::Fork;
 use super::pace::{GLANCES, Pace, glance};
 use super::state::{StateError, StateFolder};
 use crate::follow::watch::Watcher;
-use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::follow::{Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
 use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
-use crate::types::{Clock, Generation, WriterId};
+use crate::types::{Clock, Generation, Position, WriterId};
 
 /// How long a stop waits for the replicas to get the last commits.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -65,7 +67,7 @@ pub struct Database {
 
 /// Why a database is not being followed at the moment.
 #[derive(Debug, thiserror::Error)]
-enum NotNow {
+pub(super) enum NotNow {
     #[error("there is no database yet")]
     Missing,
     #[error("the file is empty: the application has not created the database yet")]
@@ -93,6 +95,7 @@ struct Begun {
     attached: Attached,
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
+    keeper: Keeper,
     _state: StateFolder,
 }
 
@@ -108,7 +111,7 @@ impl Database {
     pub async fn run(self, watcher: Option<Arc<Watcher>>, mut stop: watch::Receiver<bool>) -> bool {
         let wake = Arc::new(Notify::new());
         let (mut failures, mut said) = (0, String::new());
-        let mut forked_from: Option<Generation> = None;
+        let mut fork: Option<Fork> = None;
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
@@ -116,8 +119,9 @@ impl Database {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
             }
-            match self.begin(forked_from).await {
+            match self.begin(fork.as_ref()).await {
                 Ok(begun) => {
+                    fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
                     let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop).await;
                     match ended {
@@ -125,17 +129,21 @@ impl Database {
                         Ended::Lost(lost) => {
                             tracing::warn!(db = %self.name(), reason = %lost, "continuity lost");
                             behind = !complete || !matches!(lost, Lost::Deleted);
-                            if *stop.borrow() && !last_try {
-                                // What was committed last is to be shipped too: once more, from where the replicas end.
-                                last_try = true;
-                                continue;
-                            }
                         }
                         Ended::Conflict(conflict) => {
                             behind = true;
                             tracing::error!(db = %self.name(), "{conflict}");
-                            forked_from = Some(conflict.generation);
+                            fork = Some(Fork::of(&conflict));
                         }
+                    }
+                    // A fork is begun at once: until then nothing of ours is safe.
+                    if fork.as_ref().is_some_and(Fork::is_pending) && !*stop.borrow() {
+                        continue;
+                    }
+                    if *stop.borrow() && !last_try {
+                        // What was committed last is to be shipped too: once more, from where the replicas end.
+                        last_try = true;
+                        continue;
                     }
                 }
                 Err(reason) => {
@@ -183,28 +191,44 @@ impl Database {
     }
 
     /// Everything up to a follower that has its first hold.
-    async fn begin(&self, forked_from: Option<Generation>) -> Result<Begun, NotNow> {
+    async fn begin(&self, fork: Option<&Fork>) -> Result<Begun, NotNow> {
         let prepare = self.clone();
-        let state = blocking(move || prepare.prepare()).await?;
-        let author = Author::new(state.writer());
+        let mut state = blocking(move || prepare.prepare()).await?;
+        let pending = fork.filter(|fork| fork.is_pending());
+        if pending.is_some() {
+            state.rename_writer(WriterId(random()));
+        }
+        let mut author = Author::new(state.writer());
         let mut points: Vec<Option<ResumePoint>> = Vec::new();
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
         let mut unread = None;
         for (replica, backend) in self.replicas.iter().zip(&backends) {
-            let point = find_resume_point(backend.as_ref()).await.unwrap_or_else(|error| {
+            if pending.is_some() {
+                points.push(None);
+                continue;
+            }
+            let lost = fork.map(Fork::generation);
+            let point = find_resume_point(backend.as_ref(), author.writer, lost).await.unwrap_or_else(|error| {
                 tracing::warn!(db = %self.name(), replica = %replica.name, %error,
                     "cannot read the replica: it gets a snapshot when it can be written again");
                 unread = Some(error);
                 None
             });
-            points.push(point.filter(|point| Some(point.generation) != forked_from));
+            points.push(point);
         }
         if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
             return Err(error.into());
         }
-        let (path, limits, now) = (self.path.clone(), self.limits.clone(), self.clock.now());
-        let attached = blocking(move || follow::attach(&path, limits, &points, fresh_generation(), now)).await?;
-        Ok(Begun { attached, author, backends, _state: state })
+        let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
+        let (mut attached, keeper) = self.attach(points, &backends).await?;
+        if matches!(attached.resumption, Resumption::New(_)) {
+            author.parent = parent;
+        }
+        if let Some(fork) = pending {
+            attached.resumption = Resumption::New(fork.reason());
+            (0..self.replicas.len()).for_each(|n| attached.follower.log().need_snapshot(n, fork.reason()));
+        }
+        Ok(Begun { attached, author, backends, keeper, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -234,14 +258,15 @@ impl Database {
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
     ) -> (Ended, bool) {
-        let Begun { attached, author, backends, _state } = begun;
+        let Begun { attached, author, backends, keeper, _state } = begun;
         let Attached { follower, resumption } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let snapshots = self.schedule_snapshots(&log);
-        let (ended, follower) = self.tick_until(follower, (wake, watcher), stop, &mut shippers).await;
+        let (ended, follower, mut keeper) =
+            self.tick_until(follower, keeper, (wake, watcher), stop, &mut shippers).await;
         drop(snapshots);
         if !matches!(ended, Ended::Stopped) {
             log.detach();
@@ -253,7 +278,7 @@ impl Database {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");
         }
-        drop(follower);
+        blocking(move || keeper.keep_last(&follower)).await;
         (ended, complete)
     }
 
@@ -329,10 +354,11 @@ impl Database {
     async fn tick_until(
         &self,
         mut follower: Follower,
+        mut keeper: Keeper,
         (wake, watcher): (&Notify, Option<&Watcher>),
         stop: &mut watch::Receiver<bool>,
         shippers: &mut JoinSet<Result<(), Conflict>>,
-    ) -> (Ended, Option<Follower>) {
+    ) -> (Ended, Follower, Keeper) {
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
         let mut pace = Pace::new(watcher, follower.path());
@@ -346,10 +372,18 @@ impl Database {
                 checked = Instant::now();
             }
             let tick = match ticked {
-                Ok(_) if stopping => return (Ended::Stopped, Some(follower)),
+                Ok(_) if stopping => return (Ended::Stopped, follower, keeper),
                 Ok(tick) => tick,
-                Err(lost) => return (Ended::Lost(lost), Some(follower)),
+                Err(lost) => return (Ended::Lost(lost), follower, keeper),
             };
+            keeper.note_progress(follower.log());
+            if tick.handover && keeper.is_due() {
+                (keeper, follower) = blocking(move || {
+                    keeper.stage(&follower);
+                    (keeper, follower)
+                })
+                .await;
+            }
             let now = Instant::now();
             let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
             glances = (glances + 1).min(GLANCES);
@@ -363,7 +397,7 @@ impl Database {
                 _ = stop.changed() => {}
                 Some(ended) = shippers.join_next() => {
                     match ended {
-                        Ok(Err(conflict)) => return (Ended::Conflict(conflict), Some(follower)),
+                        Ok(Err(conflict)) => return (Ended::Conflict(conflict), follower, keeper),
                         Ok(Ok(())) => {}
                         Err(error) => std::panic::resume_unwind(error.into_panic()),
                     }
@@ -374,7 +408,7 @@ impl Database {
 }
 
 /// Runs `work` where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         // Only a panic ends such a task early, and a panic is a bug: it goes on where it can be seen.
@@ -382,7 +416,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-fn fresh_generation() -> Generation {
+/// Where the newest of the histories ends.
+fn newest(points: &[Option<ResumePoint>]) -> Option<Position> {
+    let newest = points.iter().flatten().max_by_key(|point| point.time)?;
+    Some(Position { generation: newest.generation, index: newest.index, offset: newest.offset })
+}
+
+pub(super) fn fresh_generation() -> Generation {
     Generation(random())
 }
 

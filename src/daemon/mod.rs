@@ -1,9 +1,12 @@
 //! Running: databases, their replicas, and the order in which they start and stop.
 
 mod backend;
+mod baseline;
 mod database;
 mod exec;
+mod fork;
 mod pace;
+pub mod page_file;
 mod state;
 mod supervisor;
 

@@ -5,11 +5,12 @@ pub mod keys;
 mod plan;
 mod plan_error;
 mod restore_plan;
+pub mod retention;
 mod seals;
 mod timeline;
 
 pub use catalog::{Catalog, Entry, History};
-pub use keys::ObjectName;
+pub use keys::{ObjectName, RangeName};
 pub use plan::plan;
 pub(crate) use plan_error::check_place;
 pub use plan_error::{PlanError, PlanStop};

@@ -25,8 +25,8 @@ const BATCHES_AHEAD: usize = 8;
 pub struct Job {
     /// Which objects, and where to stop.
     pub plan: RestorePlan,
-    /// An empty file.
-    pub file: File,
+    /// An empty file; `None` if only the page hashes are wanted.
+    pub file: Option<File>,
     /// A file that may be created for a while.
     pub spill: PathBuf,
     /// No state of the database may need more.
@@ -51,8 +51,8 @@ pub fn apply(job: &Job, arrivals: mpsc::Receiver<Arrival>) -> Result<Applied, Ap
     let (spare_in, spare) = channel();
     let (flush, flush_in) = sync_channel(1);
     thread::scope(|scope| {
-        let writer = scope.spawn(move || write_and_close(&job.file, &ops_in, &spare_in, flush));
-        let flusher = scope.spawn(move || flush_when_told(&job.file, &flush_in));
+        let writer = scope.spawn(move || write_and_close(job.file.as_ref(), &ops_in, &spare_in, flush));
+        let flusher = scope.spawn(move || flush_when_told(job.file.as_ref(), &flush_in));
         let replayed = decode(job, arrivals, ImagePort { ops, spare });
         let written = writer.join().unwrap_or(Err(ApplyError::WriterStopped));
         let flushed = flusher.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread panicked")));
@@ -61,13 +61,13 @@ pub fn apply(job: &Job, arrivals: mpsc::Receiver<Arrival>) -> Result<Applied, Ap
         let replayed = replayed?;
         // A failed flush is final: the kernel may have dropped the pages, and reports it only once.
         flushed?;
-        job.file.sync_all()?;
+        job.file.as_ref().map_or(Ok(()), File::sync_all)?;
         Ok(Applied { hashes, replayed })
     })
 }
 
 fn write_and_close(
-    file: &File,
+    file: Option<&File>,
     ops: &Receiver<super::image::Op>,
     spare: &std::sync::mpsc::Sender<super::image::Batch>,
     flush: SyncSender<()>,
@@ -77,9 +77,9 @@ fn write_and_close(
     written
 }
 
-fn flush_when_told(file: &File, told: &Receiver<()>) -> io::Result<()> {
+fn flush_when_told(file: Option<&File>, told: &Receiver<()>) -> io::Result<()> {
     for () in told {
-        file.sync_data()?;
+        file.map_or(Ok(()), File::sync_data)?;
     }
     Ok(())
 }

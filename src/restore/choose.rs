@@ -5,7 +5,7 @@ use futures::future::join_all;
 use super::error::RestoreError;
 use super::source::{NamedBackend, Source};
 use super::{Progress, RestoreRequest};
-use crate::history::{Bounds, PlanStop, RestorePlan, plan};
+use crate::history::{Bounds, PlanStop, RestorePlan, Target, plan};
 use crate::types::Generation;
 
 /// A replica and what to restore from it.
@@ -59,7 +59,7 @@ pub async fn choose(
         let alternative = usable.max_by_key(|c| request.target.preference(c.bounds)).map(|c| c.generation);
         return Err(RestoreError::NoSnapshot { generation: best.generation, alternative });
     }
-    plan_from(source, best.generation, request).await
+    plan_from(source, best.generation, request.target).await
 }
 
 /// Lists a replica, and reads two seals a generation.
@@ -88,14 +88,15 @@ fn nothing(sources: &[Source], unreadable: Vec<RestoreError>, wanted: Option<Gen
     }
 }
 
-async fn plan_from(
+/// Plans the restore of `target` from one generation.
+pub(super) async fn plan_from(
     mut source: Source,
     generation: Generation,
-    request: &RestoreRequest,
+    target: Target,
 ) -> Result<Choice, RestoreError> {
     loop {
         let history = source.catalog.history(generation).ok_or(RestoreError::NoGeneration(generation))?;
-        let needs = match plan(history, &source.seals, request.target) {
+        let needs = match plan(history, &source.seals, target) {
             Ok(plan) => return Ok(Choice { source, plan }),
             Err(PlanStop::Fault(fault)) => return Err(RestoreError::Plan { name: source.name, source: fault }),
             Err(PlanStop::Needs(needs)) => needs,

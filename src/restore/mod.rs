@@ -6,6 +6,7 @@ mod apply;
 mod choose;
 mod error;
 mod fetch;
+mod forward;
 mod image;
 mod pending;
 mod publish;
@@ -24,14 +25,16 @@ use tokio::sync::mpsc;
 
 pub use choose::Choice;
 pub use error::{ApplyError, ObjectFault, RestoreError};
+pub use forward::{Forward, rebuild_hashes};
 pub use image::Edge;
 pub use replay::Uncommitted;
 pub use report::{Proof, RestoreReport};
 pub use source::{NamedBackend, Source};
 
-use crate::history::{PlannedEnd, RestorePlan, Target};
+use crate::history::{PlannedEnd, PlannedObject, RestorePlan, Target};
 use crate::types::{Clock, Generation, SystemClock};
 use apply::{Applied, Job};
+use fetch::Arrival;
 use publish::Staged;
 
 /// Arrivals that wait to be decoded, beside those being fetched.
@@ -126,25 +129,47 @@ async fn fill(
     if needed > available {
         return Err(no_space(needed));
     }
-    let objects = plan.objects().cloned().collect();
-    let job = Job { plan: plan.clone(), file: staged.file()?, spill: staged.spill_path(), size_max_bytes: available };
+    let file = Some(staged.file()?);
+    let job = Job { plan: plan.clone(), file, spill: staged.spill_path(), size_max_bytes: available };
     progress.begin(plan.stored_bytes());
-    let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
-    let applying = tokio::task::spawn_blocking(move || apply::apply(&job, arrivals));
-    let fetching = fetch::fetch(Arc::clone(&source.backend), objects, request.parallelism, progress, out);
-    let (fetched, applied) = tokio::join!(fetching, applying);
-    let applied = applied.unwrap_or(Err(ApplyError::WriterStopped));
+    let objects = plan.objects().cloned().collect();
+    let applying = move |arrivals| apply::apply(&job, arrivals);
+    let (fetched, applied) = fetch_and(source, objects, request.parallelism, progress, applying).await;
     if let Err(error) = &applied
         && let Some(bytes) = space_missing(error)
     {
         return Err(no_space(bytes.max(needed).max(available.saturating_add(1))));
     }
-    match (fetched, applied) {
+    outcome(source, fetched, applied)
+}
+
+/// Fetches `objects`, and hands them to `work` on a thread that may block.
+async fn fetch_and<T: Send + 'static>(
+    source: &Source,
+    objects: Vec<PlannedObject>,
+    parallelism: usize,
+    progress: &dyn Progress,
+    work: impl FnOnce(mpsc::Receiver<Arrival>) -> Result<T, ApplyError> + Send + 'static,
+) -> (replica_backends::Result<()>, Result<T, ApplyError>) {
+    let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
+    let working = tokio::task::spawn_blocking(move || work(arrivals));
+    let fetching = fetch::fetch(Arc::clone(&source.backend), objects, parallelism, progress, out);
+    let (fetched, worked) = tokio::join!(fetching, working);
+    (fetched, worked.unwrap_or(Err(ApplyError::WriterStopped)))
+}
+
+/// What came of it: an object that did not arrive is the store's fault.
+fn outcome<T>(
+    source: &Source,
+    fetched: replica_backends::Result<()>,
+    worked: Result<T, ApplyError>,
+) -> Result<T, RestoreError> {
+    match (fetched, worked) {
         (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
             Err(RestoreError::Unreadable { name: source.name.clone(), source: error })
         }
         (_, Err(error)) => Err(RestoreError::Apply { name: source.name.clone(), source: error }),
-        (Ok(()), Ok(applied)) => Ok(applied),
+        (Ok(()), Ok(done)) => Ok(done),
     }
 }
 

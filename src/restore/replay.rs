@@ -112,13 +112,17 @@ impl<'p> Replay<'p> {
         if seal.page_size != self.image.page_size() {
             return Err(ObjectFault::PageSize(seal.page_size, self.image.page_size()).into());
         }
-        if let Some(chain) = self.wal.chain()
+        if !seal.is_end()
+            && let Some(chain) = self.wal.chain()
             && (chain.salts, chain.checksum, chain.order) != (seal.salts, seal.checksum_before, seal.order)
         {
             return Err(ObjectFault::Chain.into());
         }
         let before = (seal.size_before, seal.digest_before);
         self.image.expect(Expected { object: name, edge: Edge::Before, size: before.0, digest: before.1 })?;
+        if seal.is_end() {
+            return self.end_object(seal, body);
+        }
         let stop = self.stop_within(name, seal);
         let mut commits = Commits {
             seal,
@@ -151,6 +155,19 @@ impl<'p> Replay<'p> {
                 self.image.expect(Expected { object: name, edge: Edge::After, size: after.0, digest: after.1 })?;
             }
         }
+        Ok(())
+    }
+
+    /// The object that ends an index has no data; it continues the WAL that it ends.
+    fn end_object(&mut self, seal: &Seal, body: ArrivalBody) -> Result<(), Step> {
+        if self.wal.chain().is_some_and(|chain| chain.checksum != seal.checksum_before) {
+            return Err(ObjectFault::Chain.into());
+        }
+        let decoded = Decoder::new(ArrivalReader::new(body)).finish()?;
+        if decoded.as_ref() != Some(seal) {
+            return Err(ObjectFault::Changed.into());
+        }
+        self.at = seal.to;
         Ok(())
     }
 

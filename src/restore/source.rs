@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use replica_backends::{Backend, ByteRange};
 
-use crate::history::keys::GENERATIONS;
+use crate::history::keys::{GENERATIONS, RANGES};
 use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
 use crate::segment::{SEAL_TAIL_BYTES, Seal, Tail};
 use crate::types::Generation;
@@ -42,7 +42,8 @@ impl Source {
     /// # Errors
     /// Those of the store.
     pub async fn open(replica: &NamedBackend) -> replica_backends::Result<Self> {
-        let listing: Vec<_> = replica.backend.list(GENERATIONS, None).await?.try_collect().await?;
+        let mut listing: Vec<_> = replica.backend.list(GENERATIONS, None).await?.try_collect().await?;
+        listing.extend(replica.backend.list(RANGES, None).await?.try_collect::<Vec<_>>().await?);
         let catalog = Catalog::from_listing(listing);
         Ok(Self { name: replica.name.clone(), backend: Arc::clone(&replica.backend), catalog, seals: Seals::default() })
     }
@@ -83,7 +84,7 @@ impl Source {
 
     fn stored_bytes(&self, name: &ObjectName) -> u64 {
         let history = self.catalog.history(name.generation());
-        history.and_then(|h| h.entries().find(|e| e.name == *name)).map_or(0, |e| e.stored_bytes)
+        history.and_then(|h| h.entry(name)).map_or(0, |e| e.stored_bytes)
     }
 }
 

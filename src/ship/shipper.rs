@@ -9,10 +9,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::read_seal;
-use super::{Author, segment, snapshot};
+use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
+use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
 /// Data of one segment, unless a single commit is larger. Small enough that what is under way can be kept in memory
@@ -28,12 +29,22 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Another writer has claimed a name of this generation: it has been forked, and this one must stop.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("CONFLICT: {key} of generation {generation} was written by another replicator; leaving that generation to it")]
+#[error(
+    "CONFLICT: {key} of generation {} was written by another replicator{}; leaving that generation to it, and forking \
+     a new one from it at {}:{}. Two replicators must not share a replica: give each a path of its own",
+    at.generation, whose(*twin), at.index, at.offset
+)]
 pub struct Conflict {
-    /// The generation that is lost to the other writer.
-    pub generation: Generation,
+    /// Up to here the history is common.
+    pub at: Position,
     /// The object that was there first.
     pub key: String,
+    /// It has our own writer's name, so the state folder was copied.
+    pub twin: bool,
+}
+
+fn whose(twin: bool) -> &'static str {
+    if twin { " with a copy of our state folder" } else { "" }
 }
 
 /// What is known of a replica's progress.
@@ -83,6 +94,7 @@ impl Shipper {
         loop {
             news.borrow_and_update();
             self.start_scheduled_snapshot();
+            self.start_ranges();
             let stopping = *stop.borrow();
             let work = self.log.work(self.replica, SEGMENT_BYTES_MAX);
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
@@ -137,6 +149,7 @@ impl Shipper {
                 Ok(())
             }
             Work::Snapshot(ticket) => {
+                self.end_before_gap(&ticket).await?;
                 self.ship_snapshot(&ticket).await?;
                 if self.log.shipped(self.replica, ticket.index, ticket.mark()) {
                     self.note(ticket.generation, ticket.index, &ticket.mark());
@@ -151,6 +164,7 @@ impl Shipper {
     async fn ship_segment(&self, segment: Encoded) -> Result<Option<Encoded>, Failure> {
         let Encoded { plan, body } = segment;
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
+        self.end_index_before(&name, plan.header.page_size, plan.header.order).await?;
         let ahead = async {
             match self.log.work_behind(&plan, SEGMENT_BYTES_MAX) {
                 Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,
@@ -161,7 +175,7 @@ impl Shipper {
         let mark = match stored? {
             Stored::New => *plan.to(),
             // An earlier attempt got through; it may have held fewer commits.
-            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name))?,
+            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name, Some(&seal)))?,
         };
         if !self.log.shipped(self.replica, plan.index, mark) {
             return Ok(None);
@@ -185,6 +199,7 @@ impl Shipper {
 
     async fn ship_snapshot(&self, ticket: &Arc<SnapshotTicket>) -> Result<(), Failure> {
         let name = ObjectName::Snapshot(ticket.generation, ticket.index);
+        self.end_index_before(&name, ticket.page_size, ticket.order).await?;
         let started = Instant::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
@@ -194,7 +209,7 @@ impl Shipper {
         match self.put(&name, body).await? {
             Stored::New => {}
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
-            Stored::Before(_) => return Err(self.conflict(&name)),
+            Stored::Before(seal) => return Err(self.conflict(&name, Some(&seal))),
         }
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, elapsed = ?started.elapsed(), "snapshot written");
@@ -204,16 +219,7 @@ impl Shipper {
     /// A snapshot by schedule is taken beside the segments; if it fails, the next one will do.
     fn start_scheduled_snapshot(&self) {
         let Some(ticket) = self.log.take_snapshot(self.replica) else { return };
-        let shipper = Self {
-            log: Arc::clone(&self.log),
-            name: self.name.clone(),
-            database: self.database.clone(),
-            backend: Arc::clone(&self.backend),
-            author: self.author.clone(),
-            streams: Arc::clone(&self.streams),
-            status: Arc::clone(&self.status),
-            ..*self
-        };
+        let shipper = self.beside();
         tokio::spawn(async move {
             if let Err(failure) = shipper.ship_snapshot(&ticket).await {
                 tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
@@ -222,8 +228,51 @@ impl Shipper {
         });
     }
 
+    /// Merged ranges are put beside the segments; finer objects do for one that fails.
+    fn start_ranges(&self) {
+        let Some(ticket) = self.log.take_ranges(self.replica) else { return };
+        let shipper = self.beside();
+        tokio::spawn(async move {
+            if let Err(failure) = shipper.ship_ranges(ticket).await {
+                tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
+                    "cannot write a merged range; finer objects hold the same");
+            }
+        });
+    }
+
+    /// The ticket is let go as soon as everything that is small has been copied.
+    async fn ship_ranges(&self, ticket: Arc<SnapshotTicket>) -> Result<(), Failure> {
+        let mut objects = Vec::new();
+        for (number, part) in ticket.ranges.iter().enumerate() {
+            let (for_encoder, author, name) = (Arc::clone(&ticket), self.author.clone(), range::name(&ticket, part));
+            let body = tokio::task::spawn_blocking(move || range::body(&for_encoder, number, &author)).await;
+            objects.push((name, body.map_err(Failure::other)?.map_err(Failure::other)?));
+        }
+        drop(ticket);
+        for (name, body) in objects {
+            match self.put(&name, body).await? {
+                Stored::New | Stored::Before(_) => tracing::debug!(db = %self.database, replica = %self.name,
+                    range = ?name, "merged range written"),
+            }
+        }
+        Ok(())
+    }
+
+    fn beside(&self) -> Self {
+        Self {
+            log: Arc::clone(&self.log),
+            name: self.name.clone(),
+            database: self.database.clone(),
+            backend: Arc::clone(&self.backend),
+            author: self.author.clone(),
+            streams: Arc::clone(&self.streams),
+            status: Arc::clone(&self.status),
+            ..*self
+        }
+    }
+
     async fn put(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
-        let Some(key) = name.key() else { return Err(self.conflict(name)) };
+        let Some(key) = name.key() else { return Err(self.conflict(name, None)) };
         // Never closed, so a permit is a matter of time.
         let _permit = if body.as_bytes().is_none() { self.streams.acquire().await.ok() } else { None };
         match self.backend.put_new(&key, body).await {
@@ -232,16 +281,18 @@ impl Shipper {
                 let seal = read_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
                 match seal {
                     Some(seal) if seal.writer == self.author.writer => Ok(Stored::Before(Box::new(seal))),
-                    _ => Err(self.conflict(name)),
+                    other => Err(self.conflict(name, other.as_ref())),
                 }
             }
             Err(error) => Err(Failure::Retry(error)),
         }
     }
 
-    fn conflict(&self, name: &ObjectName) -> Failure {
-        let key = name.key().unwrap_or_default();
-        Failure::Conflict(Conflict { generation: name.generation(), key })
+    /// `there` is the seal of what stands at `name`, if it has one.
+    pub(super) fn conflict(&self, name: &ObjectName, there: Option<&Seal>) -> Failure {
+        let at = Position { generation: name.generation(), index: name.index(), offset: name.offset() };
+        let twin = there.is_some_and(|seal| seal.writer == self.author.writer);
+        Failure::Conflict(Conflict { at, key: name.key().unwrap_or_default(), twin })
     }
 
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
@@ -272,7 +323,7 @@ impl Shipper {
 
 /// Whether work does not wait for more commits: because there is enough of it, or because only our memory has it.
 fn is_urgent(work: &Work) -> bool {
-    let in_memory = |plan: &SegmentPlan| matches!(plan.source, Source::Memory { .. });
+    let in_memory = |plan: &SegmentPlan| !matches!(plan.source, Source::Wal(_));
     matches!(work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES || in_memory(plan))
 }
 
@@ -284,11 +335,11 @@ struct Encoded {
 
 enum Stored {
     New,
-    Before(Box<crate::segment::Seal>),
+    Before(Box<Seal>),
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Conflict(Conflict),
     #[error(transparent)]
@@ -296,7 +347,7 @@ enum Failure {
 }
 
 impl Failure {
-    fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         use replica_backends::Operation;
         Self::Retry(Error::new(ErrorKind::Body, Operation::Put, "", "the source", error))
     }

@@ -74,7 +74,7 @@ fn seal(ticket: &SnapshotTicket, author: &Author) -> Seal {
         source: ticket.source,
         writer: author.writer,
         time: ticket.time,
-        parent: None,
+        parent: author.parent,
         software: author.software.clone(),
         reason: ticket.reason.clone(),
         commits: Vec::new(),

@@ -75,7 +75,7 @@ fn a_plan_is_printed_without_fetching_any_object() {
     let text = plan.to_string();
     assert!(text.contains("snapshot    generations/0123456789abcdef/snapshots/00000002.snapshot.lz4"), "{text}");
     assert!(text.contains("restores    commit of 2023-11-14T"), "{text}");
-    assert!(store.requests.lock().unwrap().len() <= 4);
+    assert!(store.requests.lock().unwrap().len() <= 5);
 }
 
 /// Merges the segments of an index away, as a replicator may, after the first listing.
@@ -102,6 +102,10 @@ impl Backend for Shifting {
         self.after.put_new(key, body).await
     }
 
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64> {
+        self.after.put_over(key, body).await
+    }
+
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
         // Seals are read while planning; whole objects are gone by then.
         match range {
@@ -115,7 +119,9 @@ impl Backend for Shifting {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
-        self.listings.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if prefix == "generations/" {
+            self.listings.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
         self.now().list(prefix, after).await
     }
 

@@ -15,7 +15,11 @@ pub struct S3Server {
 impl S3Server {
     /// Starts one, with a bucket named `bucket`.
     pub fn start() -> Self {
-        let mut child = Command::new(python()).arg(root().join("tests/support/s3_server.py")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new(python())
+            .arg(root().join("tests/support/s3_server.py"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().strip_prefix("port ").unwrap_or_else(|| panic!("the S3 server did not start"));

@@ -10,7 +10,8 @@ use crate::{Error, ErrorKind, Operation, Result};
 
 /// An object that is created again at each start. It stays, so that one request is enough from the second time on.
 const PROBE: &str = "lightship/create-probe";
-const PROBE_CONTENT: &str = "Lightship puts this object again and again, to see whether the store refuses to replace it.\n";
+const PROBE_CONTENT: &str =
+    "Lightship puts this object again and again, to see whether the store refuses to replace it.\n";
 
 /// How an object is created without replacing another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,8 +35,7 @@ use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, 
 const DELETE_COUNT_MAX: usize = 1000;
 
 /// Makes the client of a bucket; asked again until it succeeds.
-pub(crate) type Connect =
-    Box<dyn Fn() -> BoxFuture<'static, object_store::Result<Arc<dyn ObjectStore>>> + Send + Sync>;
+pub(crate) type Connect = Box<dyn Fn() -> BoxFuture<'static, object_store::Result<Arc<dyn ObjectStore>>> + Send + Sync>;
 
 /// How requests are tried again before their caller hears of it: for blips. Outages are the caller's.
 pub(crate) fn retry_config() -> RetryConfig {
@@ -125,7 +124,8 @@ impl CloudBackend {
             Ok(store) => store,
             Err(error) => return self.same_for_all(keys, error.kind(), &error.cause()),
         };
-        let results: Vec<_> = store.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed()).collect().await;
+        let results: Vec<_> =
+            store.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed()).collect().await;
         if results.len() != keys.len() {
             // The request failed as a whole, so none of its keys is known to be deleted.
             let error = results.into_iter().find_map(object_store::Result::err);
@@ -159,7 +159,11 @@ impl Backend for CloudBackend {
     }
 
     async fn put_new(&self, key: &str, body: Body) -> Result<u64> {
-        self.create(key, body).await
+        self.put(key, body, true).await
+    }
+
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64> {
+        self.put(key, body, false).await
     }
 
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {

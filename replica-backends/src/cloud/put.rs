@@ -1,14 +1,16 @@
-//! Creating an object: in one request if it is small, in parts if it is not.
+//! Putting an object: in one request if it is small, in parts if it is not.
 
 use std::io;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
-use object_store::{Error as StoreError, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
+use object_store::{
+    Error as StoreError, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path,
+};
 
+use super::CloudBackend;
 use super::creation::Creation;
 use super::transport::create_only;
-use super::CloudBackend;
 use crate::{Backend, Body, Error, ErrorKind, Operation, Result};
 
 /// The least size of a part, in bytes, that S3 takes; also the size up to which a stream is put in one request. Two
@@ -80,10 +82,12 @@ impl Drop for Upload {
 }
 
 impl CloudBackend {
-    pub(super) async fn create(&self, key: &str, body: Body) -> Result<u64> {
+    /// Puts `body` at `key`; only if there is nothing yet, or over what is there.
+    pub(super) async fn put(&self, key: &str, body: Body, only_new: bool) -> Result<u64> {
         let path = self.path(Operation::Put, key)?;
         let store = self.store(Operation::Put, key).await?.as_ref();
-        let put = Put { backend: self, store, key, path, creation: self.creation(store).await? };
+        let creation = if only_new { Some(self.creation(store).await?) } else { None };
+        let put = Put { backend: self, store, key, path, creation };
         match body.as_bytes() {
             Some(bytes) => put.whole(bytes.len() as u64, PutPayload::from(bytes.clone())).await,
             None => put.stream(&body).await,
@@ -91,13 +95,14 @@ impl CloudBackend {
     }
 }
 
-/// An object that is being created.
+/// An object that is being put.
 struct Put<'a> {
     backend: &'a CloudBackend,
     store: &'a dyn ObjectStore,
     key: &'a str,
     path: Path,
-    creation: Creation,
+    /// How it is kept from replacing another; `None` if it may.
+    creation: Option<Creation>,
 }
 
 impl Put<'_> {
@@ -105,8 +110,11 @@ impl Put<'_> {
         self.backend.failed(Operation::Put, self.key, error)
     }
 
-    /// Fails if the object exists.
+    /// Fails if the object exists and must not be replaced.
     async fn look(&self) -> Result<()> {
+        if self.creation.is_none() {
+            return Ok(());
+        }
         match self.backend.head(self.key).await {
             Ok(_) => {
                 let text = "the object exists already";
@@ -119,8 +127,8 @@ impl Put<'_> {
 
     async fn whole(&self, len: u64, payload: PutPayload) -> Result<u64> {
         let mode = match self.creation {
-            Creation::Atomic => PutMode::Create,
-            Creation::LookFirst => {
+            Some(Creation::Atomic) => PutMode::Create,
+            Some(Creation::LookFirst) | None => {
                 self.look().await?;
                 PutMode::Overwrite
             }
@@ -133,8 +141,7 @@ impl Put<'_> {
     /// store that can also refuses if it would replace.
     async fn stream(&self, body: &Body) -> Result<u64> {
         let part_len = part_len(body.len_max(), self.backend.bucket.parts_max);
-        let body_failed =
-            |error| Error::new(ErrorKind::Body, Operation::Put, self.key, self.backend.location(), error);
+        let body_failed = |error| Error::new(ErrorKind::Body, Operation::Put, self.key, self.backend.location(), error);
         let mut parts = Parts { body: body.open(), part_len, rest: Bytes::new() };
         let mut part = parts.next().await.map_err(body_failed)?;
         if part.last {
@@ -161,8 +168,8 @@ impl Put<'_> {
         self.look().await?;
         if let Some(begun) = upload.0.as_mut() {
             match self.creation {
-                Creation::Atomic => create_only(begun.complete()).await,
-                Creation::LookFirst => begun.complete().await,
+                Some(Creation::Atomic) => create_only(begun.complete()).await,
+                Some(Creation::LookFirst) | None => begun.complete().await,
             }
             .map_err(|error| self.failed(&error))?;
         }
@@ -181,7 +188,8 @@ mod tests {
     fn parts_are_large_enough_for_their_number() {
         assert_eq!(part_len(None, 10_000), PART_LEN_MIN);
         assert_eq!(part_len(Some(1), 10_000), PART_LEN_MIN);
-        for (len, parts_max) in [(40_u64 << 30, 10_000), (40 << 30, 1000), (5 << 40, 10_000), (1 << 60, 10_000), (9, 1)] {
+        for (len, parts_max) in [(40_u64 << 30, 10_000), (40 << 30, 1000), (5 << 40, 10_000), (1 << 60, 10_000), (9, 1)]
+        {
             let parts = len.div_ceil(part_len(Some(len), parts_max));
             assert!(parts <= parts_max.max(1) && part_len(Some(len), parts_max) >= PART_LEN_MIN, "{len}: {parts}");
         }

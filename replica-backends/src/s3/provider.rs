@@ -12,8 +12,7 @@ pub(super) struct Provider {
 }
 
 /// Hosts that are `s3.REGION` or `s3-REGION` and this.
-const S3_FIRST: [&str; 5] =
-    [".amazonaws.com", ".amazonaws.com.cn", ".backblazeb2.com", ".scw.cloud", ".wasabisys.com"];
+const S3_FIRST: [&str; 5] = [".amazonaws.com", ".amazonaws.com.cn", ".backblazeb2.com", ".scw.cloud", ".wasabisys.com"];
 /// Hosts that are `REGION` and this.
 const REGION_FIRST: [&str; 4] =
     [".digitaloceanspaces.com", ".linodeobjects.com", ".your-objectstorage.com", ".vultrobjects.com"];

@@ -128,6 +128,14 @@ impl Scene {
         self.restored_from(self.replica(), &[]).unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
+    /// Restores the database itself, as a deploy does whose disk is empty.
+    pub fn restore_in_place(&self, arguments: &[&str]) {
+        let mut command = lightship();
+        command.arg("restore").arg("-config").arg(self.write_config()).args(arguments).arg(&self.configured_path);
+        let ended = command.output().unwrap();
+        assert!(ended.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+
     /// Restores with a real Litestream.
     pub fn restored_by(&self, litestream: &Path, replica: &Path) -> Result<Vec<u8>, String> {
         let output = self.folder.path().join("restored-by-litestream");

@@ -76,7 +76,9 @@ fn killed_again_and_again_it_continues_in_s3() {
         std::thread::sleep(std::time::Duration::from_millis(fastrand::u64(100..900)));
         replicator.kill();
     }
-    let attached = || stage.scene.log().matches("continuing the").count() + stage.scene.log().matches("new generation db=").count();
+    let attached = || {
+        stage.scene.log().matches("continuing the").count() + stage.scene.log().matches("new generation db=").count()
+    };
     let before = attached();
     let last = stage.replicate();
     wait_until("the last replicator to follow", || attached() > before);

@@ -110,8 +110,11 @@ impl Shared {
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         let (head, body) = read_message(&mut client)?;
         let mut words = head.split(' ').map(str::to_owned);
-        let mut request =
-            Request { method: words.next().unwrap_or_default(), target: words.next().unwrap_or_default(), status: None };
+        let mut request = Request {
+            method: words.next().unwrap_or_default(),
+            target: words.next().unwrap_or_default(),
+            status: None,
+        };
         let fault = (self.plan.lock().unwrap())(&request);
         let is_asked = !matches!(fault, Fault::Refuse | Fault::Status(..) | Fault::Hang);
         if let Fault::Delay(time) = fault {
@@ -160,7 +163,8 @@ fn read_message(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
         }
     };
     let head = String::from_utf8_lossy(&bytes[..head_len]).into_owned();
-    let len = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let len =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
     let mut body = bytes.split_off(head_len);
     let missing = len.unwrap_or(0_usize).saturating_sub(body.len());
     stream.take(missing as u64).read_to_end(&mut body)?;
