@@ -28,11 +28,6 @@ impl S3Server {
         server
     }
 
-    /// URL of the service.
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     /// The answer to a request without a body, headers included.
     pub fn request(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();

@@ -30,6 +30,10 @@ fn options(endpoint: &str) -> S3Options {
     }
 }
 
+fn options_of(server: &S3Server) -> S3Options {
+    options(&format!("http://{}", server.address))
+}
+
 fn body(text: &'static str) -> Body {
     Body::from(Bytes::from_static(text.as_bytes()))
 }
@@ -48,7 +52,7 @@ async fn new_folder(bucket: &Arc<Bucket>, count: &AtomicU64) -> Arc<dyn Backend>
 #[tokio::test(flavor = "multi_thread")]
 async fn an_s3_bucket_passes() {
     let server = S3Server::start();
-    let bucket = options(&server.endpoint()).open();
+    let bucket = options_of(&server).open();
     let count = AtomicU64::new(0);
     crate::conformance::run(async || new_folder(&bucket, &count).await).await;
     // Aborts run beside their callers.
@@ -66,7 +70,7 @@ async fn an_s3_bucket_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_upload_never_replaces_what_appeared_meanwhile() {
     let server = S3Server::start();
-    let folder = options(&server.endpoint()).open().folder("app");
+    let folder = options_of(&server).open().folder("app");
     let meanwhile = folder.clone();
     let slow = Body::stream(move || {
         let other = meanwhile.clone();
@@ -84,7 +88,7 @@ async fn a_large_upload_never_replaces_what_appeared_meanwhile() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_bucket_or_its_host_is_said() {
     let server = S3Server::start();
-    let missing = S3Options { bucket: "missing".into(), ..options(&server.endpoint()) }.open().folder("app");
+    let missing = S3Options { bucket: "missing".into(), ..options_of(&server) }.open().folder("app");
     let errors = [
         missing.put_new("x", body("x")).await.unwrap_err(),
         missing.put_new("x", large_body(6)).await.unwrap_err(),
@@ -109,7 +113,7 @@ async fn what_is_wrong_with_a_bucket_or_its_host_is_said() {
 async fn the_probe_is_put_once_and_stays() {
     let server = S3Server::start();
     for start in 0..2 {
-        let folder = options(&server.endpoint()).open().folder("app");
+        let folder = options_of(&server).open().folder("app");
         folder.put_new(&format!("{start}"), body("x")).await.unwrap();
         assert_eq!(folder.list_folders("").await.unwrap(), ["lightship"]);
         let probes: Vec<_> = folder.list("lightship/", None).await.unwrap().collect().await;

@@ -79,3 +79,6 @@ impl Resolver<'_> {
         (self.environment.lookup)(name).filter(|value| !value.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests;
