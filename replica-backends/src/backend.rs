@@ -86,6 +86,7 @@ pub enum ByteRange {
 pub struct Body {
     open: Arc<dyn Fn() -> BoxStream<'static, io::Result<Bytes>> + Send + Sync>,
     whole: Option<Bytes>,
+    len_max: Option<u64>,
 }
 
 impl Body {
@@ -96,7 +97,19 @@ impl Body {
     where
         F: Fn() -> BoxStream<'static, io::Result<Bytes>> + Send + Sync + 'static,
     {
-        Self { open: Arc::new(open), whole: None }
+        Self { open: Arc::new(open), whole: None, len_max: None }
+    }
+
+    /// The same body, of which it is known that it has at most `len` bytes, or hardly more.
+    #[must_use]
+    pub fn with_len_max(self, len: u64) -> Self {
+        Self { len_max: Some(len), ..self }
+    }
+
+    /// How many bytes it has at most, if that is known: a store with a limit on the number of parts makes them larger.
+    #[must_use]
+    pub fn len_max(&self) -> Option<u64> {
+        self.len_max.or_else(|| self.whole.as_ref().map(|bytes| bytes.len() as u64))
     }
 
     /// The whole body, if it is in memory already.
@@ -115,7 +128,7 @@ impl Body {
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         let again = bytes.clone();
-        Self { open: Arc::new(move || stream::iter([Ok(again.clone())]).boxed()), whole: Some(bytes) }
+        Self { open: Arc::new(move || stream::iter([Ok(again.clone())]).boxed()), whole: Some(bytes), len_max: None }
     }
 }
 

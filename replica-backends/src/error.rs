@@ -92,6 +92,16 @@ impl Error {
         &self.key
     }
 
+    /// Why it failed, without saying what was tried.
+    pub(crate) fn cause(&self) -> String {
+        self.source.to_string()
+    }
+
+    /// The same error, of the operation that a step of it served.
+    pub(crate) fn during(self, operation: Operation) -> Self {
+        Self { operation, ..self }
+    }
+
     /// Whether the same request may succeed later without anybody changing it.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -6,7 +6,7 @@ use super::args::{ConfigSource, Source};
 use super::console::Console;
 use super::error::CliError;
 use crate::config::{self, Config, Environment, ReplicaConfig};
-use crate::daemon::{open_backend, policy_of};
+use crate::daemon::{Stores, policy_of};
 use crate::history::retention::Policy;
 use crate::restore::NamedBackend;
 
@@ -39,8 +39,8 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     match source {
         Source::Url(url) => {
             let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
-            let (backends, policies) = (vec![backend(&replica, Path::new(""))?], vec![policy_of(&replica)]);
-            Ok(Replicas { database: None, meta_path: None, backends, policies })
+            let backends = vec![backend(&replica, Path::new(""), &Stores::default())?];
+            Ok(Replicas { database: None, meta_path: None, backends, policies: vec![policy_of(&replica)] })
         }
         Source::Database { path, config } => {
             let (config, environment) = load_config(config, console)?;
@@ -54,16 +54,18 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
                 });
             }
             let policies = wanted.iter().map(|replica| policy_of(replica)).collect();
-            let backends = wanted.into_iter().map(|r| backend(r, &database.path)).collect::<Result<_, _>>()?;
+            let stores = Stores::default();
+            let backends = wanted.into_iter().map(|r| backend(r, &database.path, &stores)).collect::<Result<_, _>>()?;
             let (path, meta_path) = (database.path.clone(), database.meta_path.clone());
             Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends, policies })
         }
     }
 }
 
-fn backend(replica: &ReplicaConfig, database: &Path) -> Result<NamedBackend, CliError> {
+fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> Result<NamedBackend, CliError> {
     replica.ensure_supported(database)?;
-    let backend = open_backend(&replica.target, database)
+    let backend = stores
+        .open(&replica.target, database)
         .ok_or_else(|| CliError::NoDriver(replica.name.clone(), replica.target.to_string()))?;
     Ok(NamedBackend { name: replica.name.clone(), backend })
 }

@@ -1,6 +1,7 @@
 //! From what the author typed to what the program needs: defaults, checks, absolute paths.
 
 mod replica;
+mod s3;
 mod target;
 
 use std::path::{Path, PathBuf};

@@ -125,8 +125,12 @@ fn targets_take_keys_urls_and_the_top_level_in_this_order() {
     assert_eq!((target.region, target.endpoint), (text("r"), text("https://nyc3.digitaloceanspaces.com")));
     let target = s3("url: s3://b/p", "region: top\nendpoint: http://top\naccess-key-id: id\nsecret-access-key: key\n");
     assert_eq!((target.region, target.endpoint), (text("top"), text("http://top")));
-    assert_eq!(target.access_key_id, Some(Secret::new("id")));
-    assert_eq!(target.secret_access_key, Some(Secret::new("key")));
+    let keys = |id: &str, secret: &str| S3Login::Keys {
+        access_key_id: Secret::new(id),
+        secret_access_key: Secret::new(secret),
+        session_token: None,
+    };
+    assert_eq!(target.login, keys("id", "key"));
     assert!(s3("url: s3://b/p\nskip-verify: on", "").skip_verify);
 
     let abs = AbsTarget {
@@ -289,9 +293,9 @@ fn keys_without_meaning_are_warned_of() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    let config = read(&with_replica("url: s3://b/p\nname: far")).unwrap();
+    let config = read(&with_replica("url: gcs://b/p\nname: far")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
-    assert_eq!(error, "s3 replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
+    assert_eq!(error, "gcs replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
     let config = read(&with_replica("path: r\nage: {recipients: [age1x]}")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
     assert!(error.starts_with("replicas encrypted with age are not supported by this version yet"), "{error}");

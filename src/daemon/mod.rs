@@ -14,7 +14,7 @@ mod state;
 mod supervisor;
 mod validate;
 
-pub use backend::open_backend;
+pub use backend::Stores;
 pub use database::{Database, OpenBackend, Replica};
 pub use exec::{Child, ChildEnd};
 pub use retention::{Retention, grace_of, plan_for};

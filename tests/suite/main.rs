@@ -6,3 +6,4 @@ mod follow;
 mod merge;
 #[path = "../restore/mod.rs"]
 mod restore;
+mod s3;

@@ -51,15 +51,6 @@ fn kill_again_and_again(scene: &Scene, writers: Vec<Writer>) -> u64 {
     chain_length(&source)
 }
 
-/// The state of the live database, read by a process of its own.
-fn read_while_live(scene: &Scene) -> Vec<u8> {
-    let copy = scene.path("copy.db");
-    Shell::Cli.run(&scene.db(), &format!("VACUUM INTO '{}';", copy.display()));
-    let bytes = std::fs::read(&copy).unwrap();
-    std::fs::remove_file(copy).unwrap();
-    bytes
-}
-
 /// Nobody checkpoints, so the WAL is still whole after every kill, and the one generation goes on for ever.
 #[test]
 fn killed_replicator_continues_its_generation_if_the_wal_is_still_there() {
