@@ -16,10 +16,9 @@ use super::rest::{Leave, Left, let_go, rest};
 use super::retention::Retention;
 use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
-use super::validate::Validation;
+use super::validate::Validations;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
-use crate::restore::NamedBackend;
 use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
 use crate::types::{Clock, Generation, Position, WriterId};
@@ -51,6 +50,14 @@ pub struct Replica {
     pub validation_interval: Option<Duration>,
     /// Its progress.
     pub status: Arc<Mutex<ReplicaStatus>>,
+}
+
+impl Replica {
+    /// How many objects have been shipped since the start.
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).objects
+    }
 }
 
 /// A database to replicate.
@@ -99,6 +106,12 @@ impl From<sqlite::Error> for NotNow {
     }
 }
 
+/// What becomes due from time to time, whether the database is followed or not.
+struct Schedules {
+    snapshots: Schedule,
+    validations: Validations,
+}
+
 /// Everything that following needs; the state folder stays locked as long as this lives.
 struct Begun {
     attached: Attached,
@@ -134,7 +147,10 @@ impl Database {
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
-        let schedule = Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval));
+        let schedules = Schedules {
+            snapshots: Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval)),
+            validations: Validations::new(&self.replicas),
+        };
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
@@ -143,7 +159,7 @@ impl Database {
                 Ok(begun) => {
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &schedule).await;
+                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &schedules).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Used => continue,
@@ -281,15 +297,18 @@ impl Database {
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
-        schedule: &Schedule,
+        schedules: &Schedules,
     ) -> (Ended, bool) {
         let Begun { attached, author, backends, keeper, _state } = begun;
         let Attached { follower, resumption, took } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
-        let schedules =
-            (schedule.start(&log), self.schedule_retention(&log, &backends), self.schedule_validations(&backends));
+        let schedules = (
+            schedules.snapshots.start(&log),
+            self.schedule_retention(&log, &backends),
+            schedules.validations.start(&self.path, &self.replicas, &backends, &self.clock),
+        );
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
             self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
@@ -379,17 +398,6 @@ impl Database {
             shippers.spawn(shipper.run(finished.clone()));
         }
         shippers
-    }
-
-    fn schedule_validations(&self, backends: &[Arc<dyn Backend>]) -> JoinSet<()> {
-        let mut schedules = JoinSet::new();
-        for (replica, backend) in self.replicas.iter().zip(backends) {
-            let Some(interval) = replica.validation_interval else { continue };
-            let (database, clock) = (self.path.clone(), Arc::clone(&self.clock));
-            let replica = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
-            schedules.spawn(Validation { database, replica, interval, clock }.run());
-        }
-        schedules
     }
 
     /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.

@@ -14,6 +14,7 @@ use super::log::{CommitLog, Mark, Opening, Source};
 use super::ranges::Ranges;
 use super::resync::{Baseline, Difference};
 use super::snapshot::{Overlay, read_pages};
+use super::sweep::Sweep;
 use super::unsealed::save_unsealed;
 use super::wal_file::{Scan, WalFile};
 use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
@@ -157,6 +158,7 @@ pub fn attach(
     let checkpointer = open_checkpointer(&path)?;
     let instant = Instant::now();
     let ranges = Ranges::new(limits.merge_intervals);
+    let sweep = Sweep::new(limits.page_check_interval);
     let mut follower = Follower {
         limits,
         path,
@@ -177,6 +179,7 @@ pub fn attach(
         digests_from: 0,
         time,
         ranges,
+        sweep,
         log,
         lease: Weak::new(),
         lease_from: 0,

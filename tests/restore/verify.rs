@@ -14,12 +14,12 @@ use super::recording::{GENERATION, Recording, eventful};
 use super::store::MemoryStore;
 use super::{named, restore_from, run};
 
-fn verified(store: &MemoryStore) -> Verification {
+pub fn verified(store: &MemoryStore) -> Verification {
     let options = Options { all: true, full: false, scratch: std::env::temp_dir(), parallelism: 4 };
     run(verify(&named("test", Arc::new(store.clone())), None, &options, &Silent))
 }
 
-fn damage(store: &MemoryStore, key: &str, how: impl FnOnce(&mut Vec<u8>)) -> MemoryStore {
+pub fn damage(store: &MemoryStore, key: &str, how: impl FnOnce(&mut Vec<u8>)) -> MemoryStore {
     let mut damaged = store.clone();
     let object = damaged.objects.get_mut(key).unwrap();
     let mut bytes = object.0.to_vec();
@@ -138,7 +138,7 @@ fn objects_that_changed_places_or_stand_in_two_are_found() {
 }
 
 /// The object's data and seal.
-fn decoded(store: &MemoryStore, key: &str) -> (Vec<u8>, Seal) {
+pub fn decoded(store: &MemoryStore, key: &str) -> (Vec<u8>, Seal) {
     let mut decoder = Decoder::new(&store.objects[key].0[..]);
     let mut data = Vec::new();
     while let Some(block) = decoder.next_block().unwrap() {
@@ -147,7 +147,7 @@ fn decoded(store: &MemoryStore, key: &str) -> (Vec<u8>, Seal) {
     (data, decoder.finish().unwrap().unwrap())
 }
 
-fn encoded(store: &MemoryStore, key: &str, data: &[u8], seal: Seal) -> MemoryStore {
+pub fn encoded(store: &MemoryStore, key: &str, data: &[u8], seal: Seal) -> MemoryStore {
     let mut encoder = Encoder::new(Vec::new(), data.len() as u64);
     encoder.write(data).unwrap();
     let (bytes, _) = encoder.finish(seal).unwrap();
