@@ -22,6 +22,7 @@ pub fn run(command: &Verify, console: &Console) -> Result<(), CliError> {
         full: command.full,
         scratch: std::env::temp_dir(),
         parallelism: super::args::PARALLELISM,
+        had: None,
     };
     let mut worst = Outcome::Ok;
     let mut answers = Vec::new();

@@ -105,7 +105,8 @@ struct Validation {
 
 impl Validation {
     async fn run(&self) {
-        let options = Options { all: false, full: false, scratch: std::env::temp_dir(), parallelism: PARALLELISM };
+        let had = self.replica.status.lock().unwrap_or_else(PoisonError::into_inner).position;
+        let options = Options { all: false, full: false, scratch: std::env::temp_dir(), parallelism: PARALLELISM, had };
         let verification = verify(&self.backend, Some(&self.database), &options, &Silent).await;
         self.log(&verification);
         if let Err(error) = self.keep(&verification).await {

@@ -61,12 +61,8 @@ impl Thinned {
     pub fn to_json(&self) -> String {
         let ends = self.ends.iter();
         let ends = ends.map(|(generation, ends)| (generation.to_string(), ends.iter().map(|i| i.get()).collect()));
-        let stored = Stored {
-            version: VERSION,
-            before_ms: self.before.0,
-            deleting: self.deleting,
-            ends: ends.collect(),
-        };
+        let stored =
+            Stored { version: VERSION, before_ms: self.before.0, deleting: self.deleting, ends: ends.collect() };
         serde_json::to_string(&stored).unwrap_or_default()
     }
 

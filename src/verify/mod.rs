@@ -9,12 +9,12 @@ use replica_backends::ErrorKind;
 use tokio::time;
 
 use crate::follow::{self, Observed};
-use crate::history::{Bounds, Target};
+use crate::history::{Bounds, Target, keys};
 use crate::restore::verify::{Checked, Comparison, LiveState, VerifyError, verify_generation, verify_ltx};
 use crate::restore::{self, NamedBackend, Progress, RestoreRequest, Silent, Source};
 use crate::ship::find_resume_point;
 use crate::sqlite;
-use crate::types::{Generation, WriterId};
+use crate::types::{Generation, Offset, Position, WriterId};
 use crate::wal::Salts;
 
 pub use outcome::{Outcome, Verification};
@@ -39,6 +39,8 @@ pub struct Options {
     pub scratch: PathBuf,
     /// How many objects are fetched at the same time.
     pub parallelism: usize,
+    /// Up to here everything has been in the replica, if somebody knows.
+    pub had: Option<Position>,
 }
 
 /// Verifies one replica of the database at `database`, if there is one to compare with.
@@ -72,6 +74,9 @@ pub async fn verify(
         }
     };
     conclude(&mut verification, &checked, live.as_ref());
+    if let Some(had) = options.had {
+        check_end(&mut verification, &checked, had);
+    }
     verification.checked = checked;
     if options.full && verification.outcome() != Outcome::Failed {
         check_restored(replica, options, &mut verification).await;
@@ -119,6 +124,10 @@ async fn wait_for(replica: &NamedBackend, live: &LiveState) {
 fn is_before((salts, offset): (Salts, u64), live: &LiveState) -> bool {
     if salts == live.salts {
         return offset < live.offset;
+    }
+    // There was no WAL yet.
+    if salts == Salts::default() {
+        return live.offset > 0;
     }
     (1..=WALS_BEHIND_MAX).contains(&live.salts.first.wrapping_sub(salts.first))
 }
@@ -190,6 +199,22 @@ fn conclude(verification: &mut Verification, checked: &[Checked], live: Option<&
             .inconclusive("it lacks the newest commits of the database; is nobody replicating, or has its end gone?"),
         Comparison::NotFound => verification
             .inconclusive("none of its commits is known to be that of the database now, so they were not compared"),
+    }
+}
+
+/// An end that is cut off cleanly shows only to somebody who knows what was there.
+fn check_end(verification: &mut Verification, checked: &[Checked], had: Position) {
+    let ends = checked.iter().filter_map(|history| history.end.map(|(end, _)| end));
+    let Some(end) = ends.filter(|end| end.generation == had.generation).max_by_key(|end| (end.index, end.offset))
+    else {
+        return;
+    };
+    // At the beginning of an index is behind the end of the one before it.
+    let reaches = (end.index, end.offset) >= (had.index, had.offset)
+        || (had.offset == Offset(0) && end.index.next() == Some(had.index));
+    if !reaches {
+        let what = format!("it ends at {end}, but had everything up to {had}: its end is gone");
+        verification.failed(&keys::generation_folder(had.generation), &what);
     }
 }
 

@@ -84,7 +84,8 @@ impl Stage {
             lightship::ship::clear_leftovers(self.backend.as_ref(), point.generation, point.index).await.unwrap();
         }
         let baseline = Baseline::new(self.folder.path(), None);
-        let attached = attach(&path, self.limits.clone(), &[point], &baseline, Generation(7), Self::time(self.commits)).unwrap();
+        let attached =
+            attach(&path, self.limits.clone(), &[point], &baseline, Generation(7), Self::time(self.commits)).unwrap();
         let (stop, stopped) = watch::channel(false);
         let shipper = Shipper {
             log: Arc::clone(attached.follower.log()),

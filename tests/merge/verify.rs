@@ -17,14 +17,14 @@ use super::stage::Stage;
 use crate::restore::store::MemoryStore;
 use crate::restore::verify::{damage, decoded, encoded, verified};
 
-const COMMITS: u64 = 400;
+const COMMITS: u64 = 200;
 const RETENTION: &str = "lightship/retention.json";
 
-/// Snapshots at the beginning and near `snapshots`, ranges of twenty seconds, a minute and four.
+/// Snapshots at the beginning and near `snapshots`, ranges of twenty seconds, one minute and two.
 async fn recorded(snapshots: &[u64]) -> Stage {
     let mut stage = Stage::new();
     stage.limits.checkpoint_pages = 60;
-    stage.limits.merge_intervals = [20, 60, 240].map(|seconds| Some(Duration::from_secs(seconds)));
+    stage.limits.merge_intervals = [20, 60, 120].map(|seconds| Some(Duration::from_secs(seconds)));
     let mut running = stage.start().await;
     for n in 0..COMMITS {
         if snapshots.contains(&n) {
@@ -103,11 +103,11 @@ fn assert_every_missing_object_is_found(store: &MemoryStore) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_merging_leaves_is_checked() {
-    let store = store(&recorded(&[130, 260]).await);
+    let store = store(&recorded(&[70, 140]).await);
     tokio::task::block_in_place(|| {
         let kinds = |part: &str| store.keys().iter().filter(|key| key.contains(part)).count();
         assert_eq!(kinds("/snapshots/"), 3);
-        assert!(kinds("/ranges/") > 10 && kinds("-") > 10, "{:?}", store.keys());
+        assert!(kinds("/ranges/") > 8, "{:?}", store.keys());
         let found = verified(&store);
         assert_eq!(found.outcome(), Outcome::Ok, "{found}");
         assert_eq!((found.checked[0].objects, found.checked[0].commits), (store.objects.len(), COMMITS));
@@ -118,7 +118,7 @@ async fn everything_that_merging_leaves_is_checked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_cut_flipped_moved_or_doubled_is_found() {
-    let store = store(&recorded(&[200]).await);
+    let store = store(&recorded(&[100]).await);
     tokio::task::block_in_place(|| {
         let keys = store.keys();
         for (number, key) in keys.iter().enumerate() {
@@ -151,7 +151,7 @@ async fn an_object_that_is_cut_flipped_moved_or_doubled_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_wrong_page_under_seals_and_checksums_that_fit_is_found() {
-    let store = store(&recorded(&[200]).await);
+    let store = store(&recorded(&[100]).await);
     tokio::task::block_in_place(|| {
         let mut tried = 0;
         for key in store.keys() {
@@ -199,8 +199,8 @@ async fn planned(stage: &Stage, everything: u64, every: u64, keep: u64) -> Reten
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_has_removed_is_not_missed_and_all_else_is() {
-    let stage = recorded(&[130, 260]).await;
-    for (everything, every, keep) in [(150, 50, 390), (60, 100, 300), (20, 1, 1)] {
+    let stage = recorded(&[70, 140]).await;
+    for (everything, every, keep) in [(100, 30, 190), (40, 60, 150), (10, 1, 1)] {
         let plan = planned(&stage, everything, every, keep).await;
         assert!(!plan.delete.is_empty());
         let pruned = prune(stage.backend.as_ref(), &plan).await.unwrap();
@@ -220,9 +220,9 @@ async fn what_retention_has_removed_is_not_missed_and_all_else_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retention_that_is_interrupted_anywhere_is_no_damage() {
-    let stage = recorded(&[130, 260]).await;
+    let stage = recorded(&[70, 140]).await;
     let before = store(&stage);
-    let plan = planned(&stage, 100, 50, 390).await;
+    let plan = planned(&stage, 80, 30, 190).await;
     prune(stage.backend.as_ref(), &plan).await.unwrap();
     let told = String::from_utf8(std::fs::read(stage.replica().join(RETENTION)).unwrap()).unwrap();
     let begun = told.replace("\"deleting\":false", "\"deleting\":true");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lightship::history::{ObjectName, Target};
 use lightship::restore::Silent;
 use lightship::segment::{Decoder, Encoder, Seal};
-use lightship::types::{Generation, Index, Offset};
+use lightship::types::{Generation, Index, Offset, Position};
 use lightship::verify::{Options, Outcome, Verification, verify};
 use lightship::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader, frame_bytes};
 
@@ -15,7 +15,11 @@ use super::store::MemoryStore;
 use super::{named, restore_from, run};
 
 pub fn verified(store: &MemoryStore) -> Verification {
-    let options = Options { all: true, full: false, scratch: std::env::temp_dir(), parallelism: 4 };
+    verified_knowing(store, None)
+}
+
+fn verified_knowing(store: &MemoryStore, had: Option<Position>) -> Verification {
+    let options = Options { all: true, full: false, scratch: std::env::temp_dir(), parallelism: 4, had };
     run(verify(&named("test", Arc::new(store.clone())), None, &options, &Silent))
 }
 
@@ -110,6 +114,24 @@ fn every_object_that_is_missing_is_found_unless_nothing_needs_it() {
             assert!(later_snapshot || key == last || !sealed && ends_index, "{key}");
         }
     }
+}
+
+#[test]
+fn an_end_that_is_cut_off_is_found_by_who_knows_where_it_was() {
+    let recording = eventful(512, true);
+    let at = |state: &super::recording::State| {
+        Some(Position { generation: GENERATION, index: state.at.0, offset: state.at.1 })
+    };
+    let had = at(recording.states.last().unwrap());
+    assert_eq!(verified_knowing(&recording.store, had).outcome(), Outcome::Ok);
+    let mut store = recording.store.clone();
+    let last = store.keys().pop().unwrap();
+    store.objects.remove(&last);
+    assert_eq!(verified(&store).outcome(), Outcome::Ok);
+    let found = verified_knowing(&store, had);
+    assert!(found.outcome() == Outcome::Failed && found.to_string().contains("its end is gone"), "{found}");
+    let earlier = at(recording.states.iter().rfind(|state| Some(state.at.0) < had.map(|p| p.index)).unwrap());
+    assert_eq!(verified_knowing(&store, earlier).outcome(), Outcome::Ok);
 }
 
 #[test]

@@ -19,8 +19,8 @@ use crate::restore::source::collect;
 use crate::restore::{ARRIVALS_AHEAD, Progress, Source, fetch};
 use crate::types::{Generation, Index};
 
-/// Before something is read again.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Before something is read again: at first, and twice as long each time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// One generation, while it is being verified.
 struct Stages<'s> {
@@ -78,7 +78,7 @@ impl Stages<'_> {
             let walked = match self.pass(walk.clone(), chunk).await {
                 Err(error) if error.is_outdated() => {
                     outdated = Some(error);
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(PAUSE * (1 << read)).await;
                     continue;
                 }
                 walked => walked?,
@@ -92,7 +92,7 @@ impl Stages<'_> {
                 return Ok((accused(&walk, walked, common), next));
             }
             last = Some(found);
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(PAUSE * (1 << read)).await;
         }
         Err(outdated.filter(|_| last.is_none()).unwrap_or_else(|| VerifyError::Restless(self.generation.to_string())))
     }
@@ -105,9 +105,7 @@ impl Stages<'_> {
         let fetching = fetch::fetch(backend, objects, self.parallelism, self.progress, out);
         let (fetched, walked) = tokio::join!(fetching, walking);
         fetched?;
-        walked.unwrap_or_else(|panic| {
-            Err(VerifyError::Interrupted(self.generation.to_string(), panic.to_string()))
-        })
+        walked.unwrap_or_else(|panic| Err(VerifyError::Interrupted(self.generation.to_string(), panic.to_string())))
     }
 
     async fn list(&self) -> Result<Listing, VerifyError> {
@@ -119,7 +117,9 @@ impl Stages<'_> {
         if catalog.is_empty() {
             let (gone, location) = ("everything has been removed", self.source.backend.location());
             let folder = generation_folder(self.generation);
-            return Err(replica_backends::Error::new(ErrorKind::NotFound, Operation::List, &folder, location, gone).into());
+            return Err(
+                replica_backends::Error::new(ErrorKind::NotFound, Operation::List, &folder, location, gone).into()
+            );
         }
         let thinned = self.thinned().await?;
         Ok(Listing::new(self.generation, catalog.history(self.generation), &thinned, self.sealed))
