@@ -11,54 +11,24 @@ use tokio::time;
 
 use super::baseline::Keeper;
 use super::fork::Fork;
+use super::names::fresh_writer;
+use super::not_now::NotNow;
 use super::pace::{GLANCES, Pace, glance};
+use super::replica::Replica;
 use super::rest::{Leave, Left, Reading, let_go, rest};
-use super::retention::Retention;
-use super::schedule::Schedule;
-use super::state::{StateError, StateFolder};
-use super::validate::Validations;
+use super::schedule::Schedules;
+use super::state::StateFolder;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
-use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
-use crate::sqlite::{self, Connection, DatabaseHeader};
-use crate::types::{Clock, Generation, Position, WriterId};
+use crate::ship::{Author, Conflict, Merges, Shipper, clear_leftovers, find_resume_point};
+use crate::sqlite::{Connection, DatabaseHeader};
+use crate::types::{Clock, Position};
 
 /// How long a stop waits for the replicas to get the last commits.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Waits between attempts to begin following.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// Opens the store of a replica; asked again whenever following begins, because a database that appears later decides
-/// what the owner and the modes of its replica are.
-pub type OpenBackend = Arc<dyn Fn(&Path) -> Arc<dyn Backend> + Send + Sync>;
-
-/// A place that a database is shipped to.
-#[derive(Clone)]
-pub struct Replica {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The store, for the database at a path.
-    pub open: OpenBackend,
-    /// The least time between the beginnings of two uploads.
-    pub sync_interval: Duration,
-    /// How often a snapshot is taken; `None`: only when one is needed.
-    pub snapshot_interval: Option<Duration>,
-    /// What is deleted; `None`: nothing.
-    pub retention: Option<Retention>,
-    /// How often it is verified; `None`: never.
-    pub validation_interval: Option<Duration>,
-    /// Its progress.
-    pub status: Arc<Mutex<ReplicaStatus>>,
-}
-
-impl Replica {
-    /// How many objects have been shipped since the start.
-    #[must_use]
-    pub fn objects(&self) -> u64 {
-        self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).objects
-    }
-}
 
 /// A database to replicate.
 #[derive(Clone)]
@@ -79,37 +49,6 @@ pub struct Database {
     pub streams: Arc<Semaphore>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Why a database is not being followed at the moment.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotNow {
-    #[error("there is no database yet")]
-    Missing,
-    #[error("the file is empty: the application has not created the database yet")]
-    Empty,
-    #[error(
-        "it is in rollback-journal mode and convert-to-wal is false; run PRAGMA journal_mode=wal in the application"
-    )]
-    RollbackMode,
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    #[error("cannot read the replica: {0}")]
-    Replica(#[from] replica_backends::Error),
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
-impl From<sqlite::Error> for NotNow {
-    fn from(error: sqlite::Error) -> Self {
-        Self::Lost(Lost::Sqlite(error))
-    }
-}
-
-/// What becomes due from time to time, whether the database is followed or not.
-struct Schedules {
-    snapshots: Schedule,
-    validations: Validations,
 }
 
 /// Everything that following needs; the state folder stays locked as long as this lives.
@@ -147,10 +86,7 @@ impl Database {
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
-        let schedules = Schedules {
-            snapshots: Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval)),
-            validations: Validations::new(&self.replicas),
-        };
+        let schedules = Schedules::new(&self.replicas);
         let mut reading = Reading::new();
         loop {
             if let Some(watcher) = &watcher {
@@ -236,7 +172,7 @@ impl Database {
         let mut state = blocking(move || prepare.prepare()).await?;
         let pending = fork.filter(|fork| fork.is_pending());
         if pending.is_some() {
-            state.rename_writer(WriterId(random()));
+            state.rename_writer(fresh_writer());
         }
         let mut author = Author::new(state.writer());
         let mut points: Vec<Option<ResumePoint>> = Vec::new();
@@ -291,7 +227,7 @@ impl Database {
             }
             DatabaseHeader::Database { wal: false, .. } => return Err(NotNow::RollbackMode),
         }
-        Ok(StateFolder::open(&self.meta_path, WriterId(random()))?)
+        Ok(StateFolder::open(&self.meta_path, fresh_writer())?)
     }
 
     async fn follow(
@@ -508,13 +444,4 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 fn newest(points: &[Option<ResumePoint>]) -> Option<Position> {
     let newest = points.iter().flatten().max_by_key(|point| point.time)?;
     Some(Position { generation: newest.generation, index: newest.index, offset: newest.offset })
-}
-
-pub(super) fn fresh_generation() -> Generation {
-    Generation(random())
-}
-
-fn random() -> u64 {
-    // Without the operating system's randomness the clock has to do: names need to differ, not to be secret.
-    getrandom::u64().unwrap_or_else(|_| fastrand::u64(..))
 }

@@ -9,7 +9,7 @@ use replica_backends::Backend;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use super::database::Replica;
+use super::replica::Replica;
 use crate::history::keys::VERIFY;
 use crate::restore::{NamedBackend, Silent};
 use crate::types::Clock;

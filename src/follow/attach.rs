@@ -139,8 +139,7 @@ pub fn attach(
     let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
     // Before the connections, so that it is dropped after them.
     let others = OtherUsers::open(&path).map_err(Lost::ReadDatabase)?;
-    let open = || Connection::open(&path);
-    let mut lines = [open()?, open()?];
+    let mut lines = [Connection::open(&path)?, Connection::open(&path)?];
     let first = first_hold(&mut lines[0])?;
     identity.check()?;
     let wal = WalFile::open(&path).map_err(Lost::ReadWal)?;

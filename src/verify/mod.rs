@@ -1,5 +1,6 @@
 //! Is a backup one? Every object of a replica is checked, and what they add up to is compared with the live database.
 
+mod kept;
 mod outcome;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::sqlite;
 use crate::types::{Generation, Offset, Position, WriterId};
 use crate::wal::Salts;
 
+pub use kept::Kept;
 pub use outcome::{Outcome, Verification};
 
 /// How long a replica is waited for that has not got the newest commits yet.

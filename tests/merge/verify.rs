@@ -7,10 +7,10 @@ use std::time::Duration;
 use lightship::daemon::plan_for;
 use lightship::history::retention::{Policy, RetentionPlan, Tier};
 use lightship::history::{ObjectName, Seals};
-use lightship::restore::NamedBackend;
+use lightship::restore::{NamedBackend, Silent};
 use lightship::segment::{Seal, SealKind, Tail};
 use lightship::ship::prune;
-use lightship::verify::Outcome;
+use lightship::verify::{Options, Outcome};
 use lightship::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader, frame_bytes};
 
 use super::stage::Stage;
@@ -80,6 +80,14 @@ fn restorable(names: &BTreeSet<ObjectName>) -> BTreeSet<u32> {
         }
         reached = next;
     }
+}
+
+/// `verify` finds nothing wrong with what is there.
+pub async fn assert_sound(stage: &Stage) {
+    let replica = NamedBackend { name: "test".to_owned(), backend: stage.backend.clone() };
+    let options = Options { all: true, full: false, scratch: std::env::temp_dir(), parallelism: 4, had: None };
+    let found = lightship::verify::verify(&replica, None, &options, &Silent).await;
+    assert_eq!(found.outcome(), Outcome::Ok, "{found}");
 }
 
 /// Without any one object, either this is found, or nothing needs the object.
