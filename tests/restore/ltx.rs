@@ -43,7 +43,7 @@ fn made(page_size: u32, more: &[&str]) -> TempDir {
 }
 
 fn replica(folder: &TempDir) -> Arc<FileBackend> {
-    Arc::new(FileBackend::new(&folder.path().join("replica")))
+    Arc::new(FileBackend::new(folder.path().join("replica")))
 }
 
 fn restore_txid(folder: &TempDir, txid: Txid) -> (Vec<u8>, RestoreReport) {

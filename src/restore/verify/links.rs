@@ -16,7 +16,7 @@ impl Walk {
             (At::Unknown, _) => {}
             (At::Within(index), ObjectName::Segment(_, same, _)) if index == same => {
                 if let Some(fault) = self.within_index(name, seal) {
-                    self.checked.fault(plan_key(&name), fault);
+                    self.checked.fault(plan_key(&name), &fault);
                     self.hashes = None;
                 }
             }
@@ -52,10 +52,10 @@ impl Walk {
         let adjoins = offset == Offset(0) && self.beginning() == Some(index);
         if adjoins {
             if let Some(fault) = self.state_fault(state_before(seal)) {
-                self.checked.fault(plan_key(&name), fault);
+                self.checked.fault(plan_key(&name), &fault);
                 self.hashes = None;
             } else if let Some(end) = self.missing_end(seal.time) {
-                self.checked.fault(end, "it is missing: nothing says that its index ends there");
+                self.checked.fault(end, &"it is missing: nothing says that its index ends there");
             }
         } else {
             let is_snapshot = matches!(name, ObjectName::Snapshot(..));
@@ -114,12 +114,12 @@ impl Walk {
         }
         let base = self.states.get(&range.from).cloned().flatten();
         if !self.reached.contains(&range.from) && !self.may_be_missing(seal.time) && self.at != At::Unknown {
-            self.checked.fault(plan_key(&name), "nothing leads to where it begins: an object before it is missing");
+            self.checked.fault(plan_key(&name), &"nothing leads to where it begins: an object before it is missing");
         }
         let before = (seal.size_before, seal.digest_before);
         if let Some(found) = base.as_ref().map(|h| (h.size(), h.digest())).filter(|found| *found != before) {
             let fault = ObjectFault::State { edge: Edge::Before, expected: before, found };
-            self.checked.fault(plan_key(&name), fault);
+            self.checked.fault(plan_key(&name), &fault);
             self.pass_by(&name);
             return Ok(());
         }
@@ -150,7 +150,7 @@ impl Walk {
             // An index that is kept in part ends in another state.
             if !(matches!(self.at, At::Within(_)) && self.is_open() && self.may_end_here(seal.time)) {
                 let fault = ObjectFault::State { edge: Edge::After, expected: after, found };
-                self.checked.fault(plan_key(&name), fault);
+                self.checked.fault(plan_key(&name), &fault);
                 return;
             }
         } else if !self.leads_on(range) && !self.may_end_here(seal.time) {

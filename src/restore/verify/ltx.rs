@@ -48,7 +48,7 @@ async fn verify_once(
 ) -> Result<Checked, VerifyError> {
     let mut checked = Checked { proved: false, ..Checked::new("ltx".to_owned()) };
     if let Err(LtxStop::Fault(fault)) = plan_ltx(&source.catalog, &source.times, LtxTarget::Latest) {
-        checked.fault("ltx".to_owned(), fault);
+        checked.fault("ltx".to_owned(), &fault);
     }
     for level in source.catalog.levels().filter(|level| level[0].name.level != LtxLevel::SNAPSHOT) {
         for pair in level.windows(2).filter(|pair| pair[1].name.min > pair[0].name.max.next()) {
@@ -70,7 +70,7 @@ async fn verify_once(
                 Err(LtxFault::Read(error)) | Err(LtxFault::Page(_, Lz4Fault::Read(error))) => {
                     return Err(VerifyError::Interrupted(file.key.clone(), error.to_string()));
                 }
-                Err(fault) => checked.fault(file.key.clone(), fault),
+                Err(fault) => checked.fault(file.key.clone(), &fault),
             }
         }
         Ok(checked)

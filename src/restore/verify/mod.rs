@@ -10,6 +10,8 @@ mod suspicion;
 mod unsealed;
 mod walk;
 
+use std::fmt;
+
 use crate::segment::StateDigest;
 use crate::types::{PageCount, Position, Timestamp};
 use crate::wal::Salts;
@@ -91,7 +93,7 @@ impl Checked {
         }
     }
 
-    fn fault(&mut self, object: String, what: impl ToString) {
+    fn fault(&mut self, object: String, what: &dyn fmt::Display) {
         self.faults.push(Fault { object, what: what.to_string() });
     }
 }

@@ -100,7 +100,7 @@ impl Walk {
 
     fn object(&mut self, name: ObjectName, arrival: Arrival) -> Result<(), VerifyError> {
         if self.last.is_none() && !matches!(name, ObjectName::Snapshot(..)) {
-            self.checked.fault(plan_key(&name), "there is no snapshot before it, so it cannot be restored");
+            self.checked.fault(plan_key(&name), &"there is no snapshot before it, so it cannot be restored");
         }
         self.checked.objects += 1;
         self.checked.stored_bytes += arrival.object.stored_bytes;
@@ -133,7 +133,7 @@ impl Walk {
 
     fn sealed_object(&mut self, name: ObjectName, seal: Box<Seal>, body: ArrivalBody) -> Result<(), VerifyError> {
         if let Err(error) = check_place(&name, &seal) {
-            self.checked.fault(plan_key(&name), error);
+            self.checked.fault(plan_key(&name), &error);
             self.pass_by(&name);
             return Ok(());
         }
@@ -230,7 +230,7 @@ impl Walk {
                     Err(VerifyError::Interrupted(plan_key(&name), error.to_string()))
                 }
                 fault => {
-                    self.checked.fault(plan_key(&name), fault);
+                    self.checked.fault(plan_key(&name), &fault);
                     Ok(())
                 }
             },
@@ -245,7 +245,7 @@ impl Walk {
             Some((before, _)) => PlanError::Hole { before: *before, next: name }.to_string(),
             None => "nothing leads to where it begins: an object before it is missing".to_owned(),
         };
-        self.checked.fault(plan_key(&name), what);
+        self.checked.fault(plan_key(&name), &what);
     }
 
     /// Compares the state after a commit with the live one.

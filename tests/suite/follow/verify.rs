@@ -39,9 +39,9 @@ fn there_is_no_false_alarm_under_full_load() {
         let (code, answer) = verify(&scene, &["-all"]);
         assert!(code != 2 && code != 1, "a false alarm: {answer:#}\n{}", scene.log());
         if code == 0 {
-            equal += 1
+            equal += 1;
         } else {
-            inconclusive += 1
+            inconclusive += 1;
         }
         assert!(code != 0 || answer[0]["histories"].as_array().unwrap().last().unwrap()["equals_database"] == true);
         if code == 3 {
