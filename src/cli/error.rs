@@ -63,14 +63,23 @@ pub enum CliError {
     /// `-point` names none.
     #[error("no replica has a point called {0:?}; see point list")]
     NoPoint(String),
-    /// The position of a point cannot be told apart from the one after it.
-    #[error("point {name} is at {wanted}, but there is another commit of the same millisecond behind it")]
-    PointAmbiguous {
-        /// Its name.
-        name: String,
-        /// Its position.
-        wanted: crate::types::Position,
+    /// Some databases have not been restored; each has been reported.
+    #[error("{failed} of {all} databases were not restored")]
+    NotAllRestored {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
     },
+    /// There is nothing to restore.
+    #[error("the configuration names no database{}", .0.as_ref().map_or(String::new(), |f| format!(" below {}", f.display())))]
+    NoDatabases(Option<PathBuf>),
+    /// A terminal is no place for a database.
+    #[error("a database is not written to a terminal; redirect the standard output")]
+    Terminal,
+    /// The database was restored, but not all of it was written.
+    #[error("cannot write the database to the standard output: {0}; what was written is not complete")]
+    Stdout(io::Error),
     /// The user wants to stop.
     #[error("interrupted; nothing has been restored")]
     Interrupted,
