@@ -71,10 +71,8 @@ impl Attempts {
     /// # Errors
     /// The error, if another attempt would end in the same way.
     pub fn note(&mut self, plan: RestorePlan, error: RestoreError) -> Result<(), RestoreError> {
-        let of_objects = matches!(
-            &error,
-            RestoreError::Apply { source: ApplyError::Object(..) | ApplyError::Plan(_), .. }
-        );
+        let of_objects =
+            matches!(&error, RestoreError::Apply { source: ApplyError::Object(..) | ApplyError::Plan(_), .. });
         if !of_objects && !is_outdated(&error) {
             return Err(error);
         }

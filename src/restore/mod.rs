@@ -5,6 +5,7 @@
 mod apply;
 mod attempts;
 mod choose;
+mod download;
 mod error;
 mod fetch;
 mod forward;
@@ -190,9 +191,8 @@ fn outcome<T>(
     worked: Result<T, ApplyError>,
 ) -> Result<T, RestoreError> {
     match (fetched, worked) {
-        (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
-            Err(RestoreError::Unreadable { name: name.to_owned(), source: error })
-        }
+        // Without a listener there is no error of fetching, so this one came first.
+        (Err(error), _) => Err(RestoreError::Unreadable { name: name.to_owned(), source: error }),
         (_, Err(error)) => Err(RestoreError::Apply { name: name.to_owned(), source: error }),
         (Ok(()), Ok(done)) => Ok(done),
     }

@@ -75,7 +75,11 @@ fn fill(
     let size = split.proof.size;
     let mut image = port.begin(split.page_size)?;
     check_size(size, &image, job.size_max_bytes).map_err(|fault| fault.of(split.proof.object))?;
-    image.resize(size)?;
+    if split.first > 1 {
+        image.reserve(size)?
+    } else {
+        image.resize(size)?
+    }
     let rest = &job.plan.steps[split.first - 1..];
     let mut filling = Filling::new(&mut image, size);
     for left in (0..split.first).rev() {

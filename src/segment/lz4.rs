@@ -206,8 +206,7 @@ impl<R: Read> FrameReader<R> {
         } else {
             block.resize(frame.block_bytes_max, 0);
             let damaged = |_| Lz4Fault::Damaged("block");
-            self.len =
-                lz4_flex::block::decompress_into_with_dict(compressed, block, window).map_err(damaged)?;
+            self.len = lz4_flex::block::decompress_into_with_dict(compressed, block, window).map_err(damaged)?;
         }
         if !frame.independent {
             self.remember();

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
-    PARALLELISM, Restore, RestoreOutput, RestoreSource, Source, Until, config, flags, no_more_than, source, stated, value,
+    PARALLELISM, Restore, RestoreOutput, RestoreSource, Source, Until, config, flags, no_more_than, source, stated,
+    value,
 };
 
 /// One database or all of them; up to which state; where to.

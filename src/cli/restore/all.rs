@@ -17,12 +17,7 @@ use crate::daemon::Stores;
 const AT_ONCE: usize = 3;
 
 /// Restores every database, or those below `folder`. One that fails does not keep the others from being restored.
-pub fn run(
-    command: &Restore,
-    config: &ConfigSource,
-    folder: Option<&Path>,
-    console: &Console,
-) -> Result<(), CliError> {
+pub fn run(command: &Restore, config: &ConfigSource, folder: Option<&Path>, console: &Console) -> Result<(), CliError> {
     let (config, environment) = replicas::load_config(config, console)?;
     let folder = folder.map(|folder| environment.absolute(folder));
     let wanted = |path: &Path| folder.as_ref().is_none_or(|folder| path.starts_with(folder));
