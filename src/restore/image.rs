@@ -20,6 +20,10 @@ const FLUSH_BYTES: u64 = 32 << 20;
 /// writes other gaps between those of the one before, while at the end all of it is one run.
 const FLUSH_RUN_BYTES: usize = 64 << 10;
 
+/// Linux caches what is written at once in one piece, and ext4 goes through all blocks of a piece to replace one of them:
+/// with long runs, replacing pages takes several times as long.
+const REWRITTEN_RUN_BYTES: usize = 16 << 10;
+
 /// Pages on their way to the file.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -67,18 +71,19 @@ pub enum Op {
 }
 
 /// Carries out `ops` until their sender is gone, and returns the hashes of all pages. Used batches go to `spare`.
-/// Without a file nothing is written: the hashes alone are wanted.
+/// Without a file nothing is written: the hashes alone are wanted. `rewritten`: pages will be written more than once.
 ///
 /// # Errors
 /// If the file cannot be written, or the database is not what a seal says.
 pub fn write_image(
     file: Option<&File>,
+    rewritten: bool,
     ops: &Receiver<Op>,
     spare: &Sender<Batch>,
     flush: &SyncSender<()>,
 ) -> Result<PageHashes, ApplyError> {
     let Ok(Op::Begin(page_size)) = ops.recv() else { return Ok(PageHashes::new(PageSize::SMALLEST)) };
-    let mut image = Image { file, page_size, hashes: PageHashes::new(page_size), unflushed_bytes: 0 };
+    let mut image = Image { file, page_size, rewritten, hashes: PageHashes::new(page_size), unflushed_bytes: 0 };
     for op in ops {
         match op {
             Op::Begin(_) => {}
@@ -101,6 +106,8 @@ pub fn write_image(
 struct Image<'f> {
     file: Option<&'f File>,
     page_size: PageSize,
+    /// Pages are written more than once.
+    rewritten: bool,
     hashes: PageHashes,
     unflushed_bytes: u64,
 }
@@ -115,13 +122,21 @@ impl Image<'_> {
         let mut start = 0;
         for run in batch.pages.chunk_by(|a, b| a.slot() + 1 == b.slot()) {
             let end = start + run.len() * size;
-            file.write_all_at(&batch.bytes[start..end], run[0].file_offset(self.page_size))?;
+            self.write_run(file, &batch.bytes[start..end], run[0].file_offset(self.page_size))?;
             if end - start >= FLUSH_RUN_BYTES {
                 self.unflushed_bytes += (end - start) as u64;
             }
             start = end;
         }
         Ok(())
+    }
+
+    fn write_run(&self, file: &File, run: &[u8], offset: u64) -> io::Result<()> {
+        if !self.rewritten {
+            return file.write_all_at(run, offset);
+        }
+        let pieces = run.chunks(REWRITTEN_RUN_BYTES).zip((offset..).step_by(REWRITTEN_RUN_BYTES));
+        pieces.into_iter().try_for_each(|(piece, offset)| file.write_all_at(piece, offset))
     }
 
     fn resize(&mut self, size: PageCount) -> io::Result<()> {

@@ -47,8 +47,8 @@ use fetch::Arrival;
 use newest::Split;
 use publish::Staged;
 
-/// Arrivals that wait to be decoded, beside those being fetched.
-const ARRIVALS_AHEAD: usize = 4;
+/// Arrivals that wait to be decoded. Their memory is bounded elsewhere; with few of them, the decoder would often sleep.
+const ARRIVALS_AHEAD: usize = 64;
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
 pub struct RestoreRequest {

@@ -62,7 +62,7 @@ impl Split {
 /// # Errors
 /// What is strange, or why the file cannot be written.
 pub fn apply(job: &Job, split: &Split, mut arrivals: mpsc::Receiver<Arrival>) -> Result<Applied, ApplyError> {
-    let (hashes, replayed) = put_together(job.file.as_ref(), |port| fill(job, split, &mut arrivals, port))?;
+    let (hashes, replayed) = put_together(job.file.as_ref(), false, |port| fill(job, split, &mut arrivals, port))?;
     Ok(Applied { hashes, replayed })
 }
 

@@ -261,7 +261,7 @@ fn the_description_for_clap_is_sound() {
     for command in flags::COMMANDS {
         assert!(flags::of_command(command).is_some(), "{command}");
     }
-    assert_eq!(flags::of_command("restore").unwrap().len(), 18);
+    assert_eq!(flags::of_command("restore").unwrap().len(), 17);
 }
 
 proptest! {
