@@ -1,7 +1,7 @@
 //! Why a command failed, in the words the user reads.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
 use crate::restore::RestoreError;
@@ -72,7 +72,7 @@ pub enum CliError {
         all: usize,
     },
     /// There is nothing to restore.
-    #[error("the configuration names no database{}", .0.as_ref().map_or(String::new(), |f| format!(" below {}", f.display())))]
+    #[error("the configuration names no database{}", below(.0.as_deref()))]
     NoDatabases(Option<PathBuf>),
     /// A terminal is no place for a database.
     #[error("a database is not written to a terminal; redirect the standard output")]
@@ -95,6 +95,10 @@ pub enum CliError {
     /// The demo did not show what it is to show.
     #[error(transparent)]
     Demo(#[from] super::demo::DemoError),
+}
+
+fn below(folder: Option<&Path>) -> String {
+    folder.map_or_else(String::new, |folder| format!(" below {}", folder.display()))
 }
 
 impl CliError {

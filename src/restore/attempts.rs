@@ -48,16 +48,14 @@ impl Attempts {
                 }
                 Err(error) => return Err(error),
             };
-            let failed = self.failed.take();
-            match (&choice, failed) {
-                (Choice::Generation(chosen), Some((plan, error))) => {
-                    if chosen.plan != plan || is_outdated(&error) {
-                        self.replan(error)?;
-                    } else if self.in_order || !plan.is_sealed() {
+            match (&choice, self.failed.take()) {
+                (Choice::Generation(chosen), Some((plan, error))) if is_still_so(&error, &plan, &chosen.plan) => {
+                    if !self.in_order && plan.is_sealed() {
+                        self.in_order = true;
+                    } else {
                         self.avoid(&plan, error, progress)?;
                         continue;
                     }
-                    self.in_order |= chosen.plan == plan && plan.is_sealed();
                 }
                 (_, Some((_, error))) => drop(self.replan(error)?),
                 (_, None) => {}
@@ -112,6 +110,17 @@ fn is_outdated(error: &RestoreError) -> bool {
         RestoreError::Unreadable { source, .. } => source.kind() == replica_backends::ErrorKind::NotFound,
         RestoreError::Apply { source: ApplyError::Object(_, fault), .. } => matches!(**fault, ObjectFault::Changed),
         _ => false,
+    }
+}
+
+/// Whether what `failed` has failed for is the same in `plan`. A replica that is being written has more objects each
+/// time it is listed, so plans differ all the same.
+fn is_still_so(error: &RestoreError, failed: &RestorePlan, plan: &RestorePlan) -> bool {
+    let found = |plan: &RestorePlan, name| plan.objects().find(|o| o.name == name).map(|o| o.stored_bytes);
+    match error {
+        _ if is_outdated(error) => false,
+        RestoreError::Apply { source: ApplyError::Object(name, _), .. } => found(failed, *name) == found(plan, *name),
+        _ => failed == plan,
     }
 }
 

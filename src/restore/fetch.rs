@@ -1,7 +1,6 @@
 //! Objects on their way in, several at once: small ones whole, large ones in parts.
 //!
-//! Memory: what has been asked for and not been taken yet is at most [`PART_BYTES`] for each download, and twice that at
-//! least.
+//! Memory: what has been asked for and not been taken yet is at most [`PART_BYTES`] for each download.
 
 use std::io::{self, Read};
 use std::sync::Arc;

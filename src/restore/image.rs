@@ -20,8 +20,8 @@ const FLUSH_BYTES: u64 = 32 << 20;
 /// writes other gaps between those of the one before, while at the end all of it is one run.
 const FLUSH_RUN_BYTES: usize = 64 << 10;
 
-/// Linux caches what is written at once in one piece, and ext4 goes through all blocks of a piece to replace one of them:
-/// with long runs, replacing pages takes several times as long.
+/// Linux caches in one piece what is written at once, and ext4 goes through all blocks of a piece to replace one: after
+/// long runs, replacing pages takes several times as long.
 const REWRITTEN_RUN_BYTES: usize = 16 << 10;
 
 /// Pages on their way to the file.

@@ -47,7 +47,7 @@ use fetch::Arrival;
 use newest::Split;
 use publish::Staged;
 
-/// Arrivals that wait to be decoded. Their memory is bounded elsewhere; with few of them, the decoder would often sleep.
+/// Arrivals that wait to be decoded. Their memory is bounded elsewhere; with few of them the decoder would often sleep.
 const ARRIVALS_AHEAD: usize = 64;
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
