@@ -3,7 +3,7 @@
 //! JSON: `replica`, `generation`, `earliest`, `latest` (RFC 3339 with milliseconds), `granularity` (`commit` or
 //! `segment`), `gaps` (a list of `from` and `to`, by the store's times), `kept_in_gaps` (number of single states there),
 //! `size` (stored bytes), `restore_ms` (estimate for the latest state), `reason` (or null). With `-around`: `replica`,
-//! `generation`, `index`, `offset`, `time`, `pages`.
+//! `position` (as `restore -position` takes it), `generation`, `index`, `offset`, `time`, `pages`.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::error::CliError;
 use super::{block_on, duration, listing, replicas};
 use crate::history::{Bounds, History, NeedsSeals, ObjectName, Run, Target, plan_key, runs};
 use crate::restore::{self, Choice, RestoreRequest, Silent, Source};
-use crate::types::Timestamp;
+use crate::types::{Position, Timestamp};
 
 /// What an estimate supposes: stored bytes a millisecond, and milliseconds an object.
 const BYTES_PER_MS: u64 = 50_000;
@@ -120,11 +120,11 @@ fn around(replicas: &replicas::Replicas, time: Timestamp, json: bool, console: &
         })?;
         rows.extend(nearest(found?, time));
     }
-    listing::print(["replica", "generation", "index", "offset", "time", "pages"], rows, json, console);
+    listing::print(["replica", "position", "time", "pages"], rows, json, console);
     Ok(())
 }
 
-type Row = (Timestamp, ([String; 6], Value));
+type Row = (Timestamp, ([String; 4], Value));
 
 /// The commits of the objects around `last`, in order.
 async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) -> Result<Vec<Row>, CliError> {
@@ -142,18 +142,14 @@ async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) ->
     for name in names {
         let Some(seal) = source.seals.known(&name) else { return Err(CliError::NoCommits(plan_key(&name))) };
         for commit in &seal.commits {
-            let cells = [
-                replica.to_owned(),
-                name.generation().to_string(),
-                name.index().get().to_string(),
-                commit.end.to_string(),
-                commit.time.to_string(),
-                commit.size.to_string(),
-            ];
+            let (generation, index) = (name.generation(), name.index());
+            let position = Position { generation, index, offset: commit.end }.to_string();
+            let cells = [replica.to_owned(), position.clone(), commit.time.to_string(), commit.size.to_string()];
             let object = json!({
                 "replica": replica,
-                "generation": name.generation().to_string(),
-                "index": name.index().get(),
+                "position": position,
+                "generation": generation.to_string(),
+                "index": index.get(),
                 "offset": commit.end.0,
                 "time": commit.time.to_string(),
                 "pages": commit.size.0,
@@ -164,7 +160,7 @@ async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) ->
     Ok(rows)
 }
 
-fn nearest(rows: Vec<Row>, time: Timestamp) -> impl Iterator<Item = ([String; 6], Value)> {
+fn nearest(rows: Vec<Row>, time: Timestamp) -> impl Iterator<Item = ([String; 4], Value)> {
     let before = rows.partition_point(|(at, _)| *at <= time);
     rows.into_iter().skip(before.saturating_sub(AROUND)).take(AROUND + before.min(AROUND)).map(|(_, row)| row)
 }

@@ -53,7 +53,7 @@ async fn verify_once(
     for level in source.catalog.levels().filter(|level| level[0].name.level != LtxLevel::SNAPSHOT) {
         for pair in level.windows(2).filter(|pair| pair[1].name.min > pair[0].name.max.next()) {
             let missing = pair[0].name.max.next();
-            checked.fault(pair[1].key.clone(), format!("TXID {missing} is missing before it on its level"));
+            checked.fault(pair[1].key.clone(), &format!("TXID {missing} is missing before it on its level"));
         }
     }
     let files: Vec<LtxEntry> = source.catalog.entries().to_vec();

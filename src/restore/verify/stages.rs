@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use replica_backends::{ErrorKind, Operation};
+use replica_backends::{ByteRange, ErrorKind, Operation};
 use tokio::sync::mpsc;
 
 use super::chunk::{Chunk, Listing};
@@ -15,7 +15,7 @@ use super::walk::Walk;
 use super::{Checked, Comparison, LiveState, VerifyError};
 use crate::history::keys::{RETENTION, generation_folder, ranges};
 use crate::history::{Catalog, ObjectName, Sealing, Thinned};
-use crate::restore::source::collect;
+use crate::restore::download::read;
 use crate::restore::{ARRIVALS_AHEAD, Progress, Source, fetch};
 use crate::types::{Generation, Index};
 
@@ -127,8 +127,8 @@ impl Stages<'_> {
 
     /// What retention has removed. Read behind the listing: what is removed is written down first.
     async fn thinned(&self) -> Result<Thinned, VerifyError> {
-        match self.source.backend.get(RETENTION, replica_backends::ByteRange::All).await {
-            Ok(body) => Ok(Thinned::from_json(&collect(body).await?).unwrap_or_default()),
+        match read(self.source.backend.as_ref(), RETENTION, ByteRange::All).await {
+            Ok(bytes) => Ok(Thinned::from_json(&bytes).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Thinned::default()),
             Err(error) => Err(error.into()),
         }
