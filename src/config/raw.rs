@@ -74,6 +74,7 @@ keys! {
         busy_timeout: Interval = "busy-timeout",
         convert_to_wal: Switch = "convert-to-wal",
         merge_intervals: List<Interval> = "merge-intervals",
+        page_check_interval: Interval = "page-check-interval",
         restore_if_db_not_exists: Switch = "restore-if-db-not-exists",
         snapshot: RawSnapshot = "snapshot",
         replica: RawReplica = "replica",

@@ -72,6 +72,8 @@ fn keys_of_a_database_are_used() {
     assert_eq!(database("").merge_intervals, defaults::MERGE_INTERVALS);
     assert_eq!(database("checkpoint-interval: -1s").checkpoint_interval, None);
     assert_eq!(database("checkpoint-interval: 5s").checkpoint_interval, Some(Duration::from_secs(5)));
+    assert_eq!(database("page-check-interval: 0").page_check_interval, None);
+    assert_eq!(database("page-check-interval: 1h").page_check_interval, hour);
     assert_eq!(database("min-checkpoint-page-count: 7").min_checkpoint_page_count, 7);
     assert_eq!(database("max-checkpoint-page-count: 7").max_checkpoint_page_count, Some(7));
     assert_eq!(database("max-checkpoint-page-count: 0").max_checkpoint_page_count, None);

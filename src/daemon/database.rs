@@ -11,47 +11,24 @@ use tokio::time;
 
 use super::baseline::Keeper;
 use super::fork::Fork;
+use super::names::fresh_writer;
+use super::not_now::NotNow;
 use super::pace::{GLANCES, Pace, glance};
+use super::replica::Replica;
 use super::rest::{Leave, Left, Reading, let_go, rest};
-use super::retention::Retention;
-use super::schedule::Schedule;
-use super::state::{StateError, StateFolder};
-use super::validate::Validation;
+use super::schedule::Schedules;
+use super::state::StateFolder;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
-use crate::restore::NamedBackend;
-use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
-use crate::sqlite::{self, Connection, DatabaseHeader};
-use crate::types::{Clock, Generation, Position, WriterId};
+use crate::ship::{Author, Conflict, Merges, Shipper, clear_leftovers, find_resume_point};
+use crate::sqlite::{Connection, DatabaseHeader};
+use crate::types::{Clock, Position};
 
 /// How long a stop waits for the replicas to get the last commits.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Waits between attempts to begin following.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// Opens the store of a replica; asked again whenever following begins, because a database that appears later decides
-/// what the owner and the modes of its replica are.
-pub type OpenBackend = Arc<dyn Fn(&Path) -> Arc<dyn Backend> + Send + Sync>;
-
-/// A place that a database is shipped to.
-#[derive(Clone)]
-pub struct Replica {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The store, for the database at a path.
-    pub open: OpenBackend,
-    /// The least time between the beginnings of two uploads.
-    pub sync_interval: Duration,
-    /// How often a snapshot is taken; `None`: only when one is needed.
-    pub snapshot_interval: Option<Duration>,
-    /// What is deleted; `None`: nothing.
-    pub retention: Option<Retention>,
-    /// How often it is verified; `None`: never.
-    pub validation_interval: Option<Duration>,
-    /// Its progress.
-    pub status: Arc<Mutex<ReplicaStatus>>,
-}
 
 /// A database to replicate.
 #[derive(Clone)]
@@ -72,31 +49,6 @@ pub struct Database {
     pub streams: Arc<Semaphore>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Why a database is not being followed at the moment.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotNow {
-    #[error("there is no database yet")]
-    Missing,
-    #[error("the file is empty: the application has not created the database yet")]
-    Empty,
-    #[error(
-        "it is in rollback-journal mode and convert-to-wal is false; run PRAGMA journal_mode=wal in the application"
-    )]
-    RollbackMode,
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    #[error("cannot read the replica: {0}")]
-    Replica(#[from] replica_backends::Error),
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
-impl From<sqlite::Error> for NotNow {
-    fn from(error: sqlite::Error) -> Self {
-        Self::Lost(Lost::Sqlite(error))
-    }
 }
 
 /// Everything that following needs; the state folder stays locked as long as this lives.
@@ -134,7 +86,7 @@ impl Database {
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
-        let schedule = Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval));
+        let schedules = Schedules::new(&self.replicas);
         let mut reading = Reading::new();
         loop {
             if let Some(watcher) = &watcher {
@@ -146,7 +98,7 @@ impl Database {
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
                     let (ended, complete) =
-                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &schedule).await;
+                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &schedules).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Used => continue,
@@ -220,7 +172,7 @@ impl Database {
         let mut state = blocking(move || prepare.prepare()).await?;
         let pending = fork.filter(|fork| fork.is_pending());
         if pending.is_some() {
-            state.rename_writer(WriterId(random()));
+            state.rename_writer(fresh_writer());
         }
         let mut author = Author::new(state.writer());
         let mut points: Vec<Option<ResumePoint>> = Vec::new();
@@ -275,7 +227,7 @@ impl Database {
             }
             DatabaseHeader::Database { wal: false, .. } => return Err(NotNow::RollbackMode),
         }
-        Ok(StateFolder::open(&self.meta_path, WriterId(random()))?)
+        Ok(StateFolder::open(&self.meta_path, fresh_writer())?)
     }
 
     async fn follow(
@@ -284,15 +236,18 @@ impl Database {
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
-        schedule: &Schedule,
+        schedules: &Schedules,
     ) -> (Ended, bool) {
         let Begun { attached, author, backends, keeper, _state } = begun;
         let Attached { follower, resumption, took: _ } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
-        let schedules =
-            (schedule.start(&log), self.schedule_retention(&log, &backends), self.schedule_validations(&backends));
+        let schedules = (
+            schedules.snapshots.start(&log),
+            self.schedule_retention(&log, &backends),
+            schedules.validations.start(&self.path, &self.replicas, &backends, &self.clock),
+        );
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
             self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
@@ -382,17 +337,6 @@ impl Database {
             shippers.spawn(shipper.run(finished.clone()));
         }
         shippers
-    }
-
-    fn schedule_validations(&self, backends: &[Arc<dyn Backend>]) -> JoinSet<()> {
-        let mut schedules = JoinSet::new();
-        for (replica, backend) in self.replicas.iter().zip(backends) {
-            let Some(interval) = replica.validation_interval else { continue };
-            let (database, clock) = (self.path.clone(), Arc::clone(&self.clock));
-            let replica = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
-            schedules.spawn(Validation { database, replica, interval, clock }.run());
-        }
-        schedules
     }
 
     /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.
@@ -500,13 +444,4 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 fn newest(points: &[Option<ResumePoint>]) -> Option<Position> {
     let newest = points.iter().flatten().max_by_key(|point| point.time)?;
     Some(Position { generation: newest.generation, index: newest.index, offset: newest.offset })
-}
-
-pub(super) fn fresh_generation() -> Generation {
-    Generation(random())
-}
-
-fn random() -> u64 {
-    // Without the operating system's randomness the clock has to do: names need to differ, not to be secret.
-    getrandom::u64().unwrap_or_else(|_| fastrand::u64(..))
 }

@@ -8,7 +8,7 @@ use replica_backends::Error;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use super::database::{Database, Replica};
+use super::database::Database;
 use crate::follow::CommitLog;
 use crate::history::retention::{Policy, RetentionPlan, plan_retention};
 use crate::history::{ObjectName, Seals};
@@ -79,7 +79,7 @@ impl Database {
                 let (mut seals, mut seen) = (Seals::default(), 0);
                 loop {
                     time::sleep(retention.check_interval).await;
-                    let shipped = shipped(&replica);
+                    let shipped = replica.objects();
                     if shipped == seen {
                         continue;
                     }
@@ -99,10 +99,6 @@ impl Database {
         }
         schedules
     }
-}
-
-fn shipped(replica: &Replica) -> u64 {
-    replica.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).objects
 }
 
 /// Returns whether the replica wants a new snapshot.

@@ -73,6 +73,7 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>, stores: &Arc<S
             checkpoint_pages: config.min_checkpoint_page_count,
             checkpoint_interval: config.checkpoint_interval,
             merge_intervals: config.merge_intervals,
+            page_check_interval: config.page_check_interval,
             ..Limits::default()
         },
         replicas: config.replicas.iter().map(|replica| to_replica(replica, stores)).collect(),
