@@ -71,6 +71,7 @@ keys! {
         checkpoint_interval: Interval = "checkpoint-interval",
         min_checkpoint_page_count: WholeNumber = "min-checkpoint-page-count",
         max_checkpoint_page_count: WholeNumber = "max-checkpoint-page-count",
+        max_wal_mib: WholeNumber = "max-wal-mib",
         busy_timeout: Interval = "busy-timeout",
         convert_to_wal: Switch = "convert-to-wal",
         merge_intervals: List<Interval> = "merge-intervals",

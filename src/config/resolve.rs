@@ -148,6 +148,7 @@ impl Resolver<'_> {
             min_checkpoint_page_count: self.min_page_count(place, raw.min_checkpoint_page_count)?,
             max_checkpoint_page_count: self.max_page_count(place, raw.max_checkpoint_page_count)?,
             busy_timeout: self.interval(place, "busy-timeout", raw.busy_timeout, defaults.busy_timeout)?,
+            max_wal_bytes: self.max_wal_bytes(place, raw.max_wal_mib)?,
             merge_intervals: self.merge_intervals(place, raw.merge_intervals)?,
             convert_to_wal: raw.convert_to_wal.map_or(defaults.convert_to_wal, |Switch(on)| on),
             path: defaults.path,
@@ -213,6 +214,13 @@ impl Resolver<'_> {
     }
 
     fn page_count(&self, place: &str, key: &str, count: i64) -> Result<u32, ConfigError> {
+    fn max_wal_bytes(&self, place: &str, given: Option<WholeNumber>) -> Result<u64, ConfigError> {
+        let count = given.map_or(i64::from(defaults::MAX_WAL_MIB), |WholeNumber(count)| count);
+        let mib = u32::try_from(count).ok().filter(|mib| *mib >= defaults::MAX_WAL_MIB_LEAST);
+        let message = || format!("max-wal-mib must be {} or more", defaults::MAX_WAL_MIB_LEAST);
+        mib.map(|mib| u64::from(mib) << 20).ok_or_else(|| self.invalid(place, message()))
+    }
+
         u32::try_from(count).map_err(|_| self.invalid(place, format!("{key} is more than {}", u32::MAX)))
     }
 

@@ -76,6 +76,7 @@ fn keys_of_a_database_are_used() {
     assert_eq!(database("max-checkpoint-page-count: 7").max_checkpoint_page_count, Some(7));
     assert_eq!(database("max-checkpoint-page-count: 0").max_checkpoint_page_count, None);
     assert_eq!(database("max-checkpoint-page-count: -1").max_checkpoint_page_count, None);
+    assert_eq!(database("max-wal-mib: 64").max_wal_bytes, 64 << 20);
     assert_eq!(database("busy-timeout: 3s").busy_timeout, Duration::from_secs(3));
     assert!(!database("convert-to-wal: off").convert_to_wal);
     for prefix in ["sqlite://", "sqlite3://"] {

@@ -72,6 +72,7 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>, stores: &Arc<S
         limits: Limits {
             checkpoint_pages: config.min_checkpoint_page_count,
             checkpoint_interval: config.checkpoint_interval,
+            wal_bytes: config.max_wal_bytes,
             merge_intervals: config.merge_intervals,
             ..Limits::default()
         },
