@@ -105,6 +105,7 @@ keys! {
         skip_verify: Switch = "skip-verify",
         account_name: String = "account-name",
         account_key: Secret = "account-key",
+        sas_token: Secret = "sas-token",
         host: String = "host",
         user: String = "user",
         password: Secret = "password",

@@ -1,5 +1,6 @@
 //! From what the author typed to what the program needs: defaults, checks, absolute paths.
 
+mod cloud;
 mod replica;
 mod s3;
 mod target;
@@ -147,8 +148,8 @@ impl Resolver<'_> {
             checkpoint_interval: positive_or(raw.checkpoint_interval, defaults.checkpoint_interval),
             min_checkpoint_page_count: self.min_page_count(place, raw.min_checkpoint_page_count)?,
             max_checkpoint_page_count: self.max_page_count(place, raw.max_checkpoint_page_count)?,
-            busy_timeout: self.interval(place, "busy-timeout", raw.busy_timeout, defaults.busy_timeout)?,
             max_wal_bytes: self.max_wal_bytes(place, raw.max_wal_mib)?,
+            busy_timeout: self.interval(place, "busy-timeout", raw.busy_timeout, defaults.busy_timeout)?,
             merge_intervals: self.merge_intervals(place, raw.merge_intervals)?,
             convert_to_wal: raw.convert_to_wal.map_or(defaults.convert_to_wal, |Switch(on)| on),
             path: defaults.path,
@@ -213,7 +214,6 @@ impl Resolver<'_> {
         }
     }
 
-    fn page_count(&self, place: &str, key: &str, count: i64) -> Result<u32, ConfigError> {
     fn max_wal_bytes(&self, place: &str, given: Option<WholeNumber>) -> Result<u64, ConfigError> {
         let count = given.map_or(i64::from(defaults::MAX_WAL_MIB), |WholeNumber(count)| count);
         let mib = u32::try_from(count).ok().filter(|mib| *mib >= defaults::MAX_WAL_MIB_LEAST);
@@ -221,6 +221,7 @@ impl Resolver<'_> {
         mib.map(|mib| u64::from(mib) << 20).ok_or_else(|| self.invalid(place, message()))
     }
 
+    fn page_count(&self, place: &str, key: &str, count: i64) -> Result<u32, ConfigError> {
         u32::try_from(count).map_err(|_| self.invalid(place, format!("{key} is more than {}", u32::MAX)))
     }
 

@@ -224,7 +224,7 @@ impl ReplicaConfig {
         let unsupported = |what: String| {
             Err(ConfigError::Unsupported { what, database: database.into(), replica: self.name.clone() })
         };
-        if !matches!(self.target.kind(), ReplicaKind::File | ReplicaKind::S3) {
+        if self.target.kind() == ReplicaKind::Sftp {
             return unsupported(format!("{} replicas", self.target.kind()));
         }
         if self.age != AgeConfig::default() {
