@@ -94,10 +94,17 @@ fn a_storm_of_faults_leaves_no_gap_and_overwrites_nothing_and_is_not_felt_by_the
         stage.scene.restored_from(&beside, &[]).is_ok_and(|bytes| chain_length(&bytes) == source)
     });
     proxy.set(|_| Fault::None);
+    println!("{commits} commits, {} requests, at most {peaks:?} MB in each half", proxy.requests().len());
+    // Half a minute may pass with a request that was not answered, and the longest pause after that.
+    let (since, ended) = (Instant::now(), Duration::from_secs(30 + 30) + half);
+    while chain_length(&stage.restored()) < source {
+        assert!(since.elapsed() < ended, "the store does not catch up\n{}", stage.scene.log());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    println!("the store had everything after {:?}", since.elapsed());
     replicator.stop_well();
     writer.leave();
     let requests = proxy.requests();
-    println!("{commits} commits, {} requests, at most {peaks:?} MB in each half", requests.len());
     assert!(peaks[1] < 64 && peaks[1] <= peaks[0] + 16, "{peaks:?} MB");
     let source = stage.scene.source();
     let log = stage.scene.log();
