@@ -20,7 +20,7 @@ use super::schedule::Schedules;
 use super::state::StateFolder;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
-use crate::ship::{Author, Conflict, Merges, Shipper, clear_leftovers, find_resume_point};
+use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_resume_point};
 use crate::sqlite::{Connection, DatabaseHeader};
 use crate::types::{Clock, Position};
 
@@ -190,7 +190,7 @@ impl Database {
                 unread = Some(error);
                 None
             });
-            if let Some(point) = point.as_ref().filter(|_| self.merges()) {
+            if let Some(point) = point.as_ref().filter(|_| replica.merging != Merging::Never) {
                 self.clear_leftovers(replica, backend.as_ref(), point).await;
             }
             points.push(point);
@@ -289,11 +289,6 @@ impl Database {
         }
     }
 
-    /// Whether anything is merged.
-    fn merges(&self) -> bool {
-        self.limits.merge_intervals.iter().any(Option::is_some)
-    }
-
     /// What an interrupted merge has left would hide from Litestream what is shipped behind it.
     async fn clear_leftovers(&self, replica: &Replica, backend: &dyn Backend, point: &ResumePoint) {
         match clear_leftovers(backend, point.generation, point.index).await {
@@ -332,7 +327,7 @@ impl Database {
                 sync_interval: replica.sync_interval,
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
-                merges: Mutex::new(Merges::new(self.merges())),
+                merges: Mutex::new(Merges::new(replica.merging)),
             };
             shippers.spawn(shipper.run(finished.clone()));
         }

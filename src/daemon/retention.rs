@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica_backends::Error;
+use replica_backends::{Error, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time;
 
@@ -18,6 +18,9 @@ use crate::types::{Clock, Generation, Timestamp};
 
 /// What is not needed any more is left alone for so long, or as long as everything is kept if that is shorter.
 const GRACE_MAX: Duration = Duration::from_secs(3600);
+
+/// So often a replica is listed until nothing is merged meanwhile.
+const LISTINGS_MAX: usize = 4;
 
 /// When and what a replica deletes.
 #[derive(Debug, Clone)]
@@ -110,7 +113,15 @@ async fn check(
     clock: &dyn Clock,
     database: &str,
 ) -> Result<bool, Error> {
-    let plan = plan_for(replica, seals, policy, writing, clock.now()).await?;
+    let mut plan = plan_for(replica, seals, policy, writing, clock.now()).await;
+    for _ in 1..LISTINGS_MAX {
+        // Something was merged between listing and reading: the next listing shows what stands there now.
+        if !plan.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            break;
+        }
+        plan = plan_for(replica, seals, policy, writing, clock.now()).await;
+    }
+    let plan = plan?;
     if !plan.broken.is_empty() {
         tracing::error!(db = %database, replica = %replica.name, points = ?plan.broken,
             "not everything that these named points need is there");
