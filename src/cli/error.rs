@@ -46,6 +46,9 @@ pub enum CliError {
     /// Not everything that was to be deleted is; each failure has been reported.
     #[error("not everything was deleted")]
     NotPruned,
+    /// The configuration forbids to delete.
+    #[error("the replica is append-only: nothing of it is deleted")]
+    AppendOnly,
     /// Some replicas have failed; each has been reported.
     #[error("{failed} of {all} replicas failed")]
     Points {

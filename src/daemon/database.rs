@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use replica_backends::Backend;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -11,14 +11,13 @@ use tokio::time;
 
 use super::baseline::Keeper;
 use super::fork::Fork;
-use super::pace::{GLANCES, Pace, glance};
 use super::rest::{Leave, Left, let_go, rest};
-use super::retention::Retention;
+use super::retention::{Followed, Retention};
 use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
 use super::validate::Validation;
 use crate::follow::watch::Watcher;
-use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
 use crate::restore::NamedBackend;
 use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
@@ -47,6 +46,8 @@ pub struct Replica {
     pub snapshot_interval: Option<Duration>,
     /// What is deleted; `None`: nothing.
     pub retention: Option<Retention>,
+    /// Nothing that it has is ever deleted or replaced.
+    pub append_only: bool,
     /// How often it is verified; `None`: never.
     pub validation_interval: Option<Duration>,
     /// Its progress.
@@ -109,15 +110,21 @@ struct Begun {
 }
 
 /// How the ticking ended.
-enum Following {
+pub(super) enum Following {
     /// The database may be read and locked until this follower is dropped.
     Ended(Ended, Box<Follower>),
     /// Nothing is open any more.
     LetGo(Fingerprint),
 }
 
+/// What outlives the times of following.
+struct Times {
+    schedule: Schedule,
+    followed: watch::Sender<Option<Followed>>,
+}
+
 /// Why following ended.
-enum Ended {
+pub(super) enum Ended {
     Stopped,
     /// It was let go of, and now somebody uses it again.
     Used,
@@ -135,6 +142,9 @@ impl Database {
         let mut behind = false;
         let mut last_try = false;
         let schedule = Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval));
+        let (followed, follows) = watch::channel(None);
+        let _looks = self.schedule_retention(&follows);
+        let times = Times { schedule, followed };
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
@@ -143,7 +153,7 @@ impl Database {
                 Ok(begun) => {
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &schedule).await;
+                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &times).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Used => continue,
@@ -188,7 +198,7 @@ impl Database {
         }
     }
 
-    fn name(&self) -> std::path::Display<'_> {
+    pub(super) fn name(&self) -> std::path::Display<'_> {
         self.path.display()
     }
 
@@ -235,7 +245,7 @@ impl Database {
                 unread = Some(error);
                 None
             });
-            if let Some(point) = point.as_ref().filter(|_| self.merges()) {
+            if let Some(point) = point.as_ref().filter(|_| self.merges(replica)) {
                 self.clear_leftovers(replica, backend.as_ref(), point).await;
             }
             points.push(point);
@@ -281,15 +291,15 @@ impl Database {
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
-        schedule: &Schedule,
+        times: &Times,
     ) -> (Ended, bool) {
         let Begun { attached, author, backends, keeper, _state } = begun;
         let Attached { follower, resumption, took } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
-        let schedules =
-            (schedule.start(&log), self.schedule_retention(&log, &backends), self.schedule_validations(&backends));
+        times.followed.send_replace(Some(Followed::new(&log, &backends)));
+        let schedules = (times.schedule.start(&log), self.schedule_validations(&backends));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
             self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
@@ -331,9 +341,9 @@ impl Database {
         }
     }
 
-    /// Whether anything is merged.
-    fn merges(&self) -> bool {
-        self.limits.merge_intervals.iter().any(Option::is_some)
+    /// Whether segments are merged: the merged one replaces them.
+    fn merges(&self, replica: &Replica) -> bool {
+        !replica.append_only && self.limits.merge_intervals.iter().any(Option::is_some)
     }
 
     /// What an interrupted merge has left would hide from Litestream what is shipped behind it.
@@ -374,7 +384,7 @@ impl Database {
                 sync_interval: replica.sync_interval,
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
-                merges: Mutex::new(Merges::new(self.merges())),
+                merges: Mutex::new(Merges::new(self.merges(replica))),
             };
             shippers.spawn(shipper.run(finished.clone()));
         }
@@ -386,101 +396,11 @@ impl Database {
         for (replica, backend) in self.replicas.iter().zip(backends) {
             let Some(interval) = replica.validation_interval else { continue };
             let (database, clock) = (self.path.clone(), Arc::clone(&self.clock));
-            let replica = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
-            schedules.spawn(Validation { database, replica, interval, clock }.run());
+            let named = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
+            let keeps_result = !replica.append_only;
+            schedules.spawn(Validation { database, replica: named, interval, keeps_result, clock }.run());
         }
         schedules
-    }
-
-    /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.
-    async fn tick(&self, mut follower: Follower, check: bool) -> (Follower, Result<Tick, Lost>) {
-        let now = self.clock.now();
-        match follower.need() {
-            Need::Nothing(again_at) if !check => (follower, Ok(Tick { again_at, ..Tick::default() })),
-            Need::Light if !check => {
-                let ticked = follower.tick(now);
-                (follower, ticked)
-            }
-            _ => {
-                blocking(move || {
-                    let checked = if check { follower.check_identity() } else { Ok(()) };
-                    let ticked = checked.and_then(|()| follower.tick(now));
-                    (follower, ticked)
-                })
-                .await
-            }
-        }
-    }
-
-    /// Ticks on every event, on every poll and when the follower asks for it.
-    async fn tick_until(
-        &self,
-        (mut follower, mut keeper, mut leave): (Follower, Keeper, Leave),
-        (wake, watcher): (&Notify, Option<&Watcher>),
-        stop: &mut watch::Receiver<bool>,
-        shippers: &mut JoinSet<Result<(), Conflict>>,
-    ) -> (Following, Keeper) {
-        let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
-        let mut news = follower.log().subscribe();
-        let mut checked = Instant::now();
-        let mut pace = Pace::new(watcher, follower.path());
-        let mut glances = GLANCES;
-        loop {
-            let stopping = *stop.borrow();
-            let check = checked.elapsed() >= self.poll_interval;
-            let ticked;
-            (follower, ticked) = self.tick(follower, check).await;
-            if check {
-                checked = Instant::now();
-            }
-            let tick = match ticked {
-                Ok(_) if stopping => return ended(Ended::Stopped, follower, keeper),
-                Ok(tick) => tick,
-                Err(lost) => return ended(Ended::Lost(lost), follower, keeper),
-            };
-            keeper.note_progress(follower.log());
-            if tick.handover && keeper.is_due() {
-                (keeper, follower) = blocking(move || {
-                    keeper.stage(&follower);
-                    (keeper, follower)
-                })
-                .await;
-            }
-            let alone = tick.commits == 0 && follower.is_alone();
-            if alone && leave.is_due() && follower.may_let_go() {
-                let left;
-                (left, keeper) = let_go(follower, keeper, &self.path, self.clock.now()).await;
-                follower = match left {
-                    Left::Yes(seen) => {
-                        tracing::debug!(db = %self.name(), "nobody else has the database open: letting go of it");
-                        return (Following::LetGo(seen), keeper);
-                    }
-                    Left::No(follower) => *follower,
-                    Left::Lost(follower, lost) => return ended(Ended::Lost(lost), *follower, keeper),
-                };
-                leave.put_off();
-            }
-            let now = Instant::now();
-            let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
-            glances = (glances + 1).min(GLANCES);
-            let until =
-                [tick.again_at, leave.not_yet().filter(|_| alone)].into_iter().flatten().fold(poll, Instant::min);
-            let waits = alone || follower.waits_for_shippers();
-            news.borrow_and_update();
-            tokio::select! {
-                () = wake.notified() => glances = 0,
-                () = time::sleep_until(until.into()) => {}
-                _ = news.changed(), if waits => {}
-                _ = stop.changed() => {}
-                Some(shipped) = shippers.join_next() => {
-                    match shipped {
-                        Ok(Err(conflict)) => return ended(Ended::Conflict(conflict), follower, keeper),
-                        Ok(Ok(())) => {}
-                        Err(error) => std::panic::resume_unwind(error.into_panic()),
-                    }
-                }
-            }
-        }
     }
 }
 

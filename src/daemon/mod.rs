@@ -12,6 +12,7 @@ mod retention;
 mod schedule;
 mod state;
 mod supervisor;
+mod ticks;
 mod validate;
 
 pub use backend::Stores;

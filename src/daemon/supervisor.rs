@@ -105,6 +105,7 @@ fn to_replica(config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
         retention: config
             .retention
             .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
+        append_only: config.append_only,
         validation_interval: config.validation_interval,
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }

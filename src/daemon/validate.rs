@@ -25,6 +25,8 @@ pub struct Validation {
     pub replica: NamedBackend,
     /// Time between the end of one verification and the beginning of the next.
     pub interval: Duration,
+    /// Whether the last result is kept beside the replica, in the place of the one before.
+    pub keeps_result: bool,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -37,7 +39,9 @@ impl Validation {
             time::sleep(self.interval).await;
             let verification = verify(&self.replica, Some(&self.database), &options, &Silent).await;
             self.log(&verification);
-            if let Err(error) = self.keep(&verification).await {
+            if self.keeps_result
+                && let Err(error) = self.keep(&verification).await
+            {
                 let (db, replica) = (self.database.display(), &self.replica.name);
                 tracing::warn!(%db, %replica, %error, "cannot keep the result of the verification");
             }

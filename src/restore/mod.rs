@@ -5,6 +5,7 @@
 mod apply;
 mod choose;
 mod error;
+mod extent;
 mod fetch;
 mod forward;
 mod image;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 
 pub use choose::{Choice, GenerationChoice};
 pub use error::{ApplyError, ObjectFault, RestoreError};
+pub use extent::{Cost, Extent, Gap, Granularity};
 pub use forward::{Forward, rebuild_hashes};
 pub use image::Edge;
 pub use ltx::{LtxChoice, LtxObjectFault, LtxSource};
