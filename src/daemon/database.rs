@@ -11,7 +11,7 @@ use tokio::time;
 
 use super::baseline::Keeper;
 use super::fork::Fork;
-use super::rest::{Leave, Left, let_go, rest};
+use super::rest::{Leave, Left, Reading, let_go, rest};
 use super::retention::{Followed, Retention};
 use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
@@ -145,15 +145,18 @@ impl Database {
         let (followed, follows) = watch::channel(None);
         let _looks = self.schedule_retention(&follows);
         let times = Times { schedule, followed };
+        let mut reading = Reading::new();
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
             }
             match self.begin(fork.as_ref()).await {
                 Ok(begun) => {
+                    let leave = reading.leave_after(begun.attached.took);
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &times).await;
+                    let (ended, complete) =
+                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &times).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Used => continue,
@@ -287,14 +290,14 @@ impl Database {
 
     async fn follow(
         &self,
-        begun: Begun,
+        (begun, leave): (Begun, Leave),
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
         times: &Times,
     ) -> (Ended, bool) {
         let Begun { attached, author, backends, keeper, _state } = begun;
-        let Attached { follower, resumption, took } = attached;
+        let Attached { follower, resumption, took: _ } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
@@ -302,7 +305,7 @@ impl Database {
         let schedules = (times.schedule.start(&log), self.schedule_validations(&backends));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
-            self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
+            self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
         drop(schedules);
         if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
 
 use super::scene::*;
 
@@ -70,24 +71,81 @@ fn says_difference(scene: &Scene) {
     assert!(scene.log().contains("how=Difference"), "{}", scene.log());
 }
 
+/// Everything in the first replica, with what changes if it is written again.
+fn untouched(scene: &Scene) -> Vec<(String, u64, SystemTime)> {
+    let mut files = Vec::new();
+    let mut folders = vec![scene.replica().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let meta = entry.metadata().unwrap();
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.push((entry.path().display().to_string(), meta.len(), meta.modified().unwrap()));
+            }
+        }
+    }
+    files.sort_unstable();
+    files
+}
+
+/// `LIGHTSHIP_RESTARTS` is how often, with the database closed and with the database open.
 #[test]
 fn restarts_without_writes_upload_nothing() {
     let scene = filled(300);
     replicate_once(&scene);
     scene.sql(Shell::Python, "UPDATE t SET v = randomblob(10) WHERE id = 7;");
     replicate_once(&scene);
-    let before = stored(&scene);
-    for _ in 0..20 {
+    let restarts = setting("LIGHTSHIP_RESTARTS", 5);
+    let before = untouched(&scene);
+    for restart in 0..restarts {
         replicate_once(&scene);
+        assert_eq!(untouched(&scene), before, "closed, restart {restart}\n{}", scene.log());
     }
-    assert_eq!(stored(&scene), before, "{}", scene.log());
+    let app = Writer::start(python("run_sql.py").arg(scene.db()).args(["--stay", "SELECT count(*) FROM t"]));
+    for restart in 0..restarts {
+        replicate_once(&scene);
+        assert_eq!(untouched(&scene), before, "open, restart {restart}\n{}", scene.log());
+    }
+    drop(app);
+    let mut app = {
+        let sql = ["--stay", "PRAGMA wal_autocheckpoint = 0; UPDATE t SET v = randomblob(10) WHERE id = 8"];
+        Writer::start(python("run_sql.py").arg(scene.db()).args(sql))
+    };
+    replicate_once(&scene);
+    let before = untouched(&scene);
+    for restart in 0..restarts {
+        replicate_once(&scene);
+        assert_eq!(untouched(&scene), before, "open with a WAL, restart {restart}\n{}", scene.log());
+    }
+    app.child.kill().unwrap();
+    app.child.wait().unwrap();
+    println!("3 times {restarts} restarts, {} files untouched", before.len());
     is_one_history(&scene);
 }
 
-/// 24 MB, of which one page in a hundred changes while nobody follows.
+/// SQLite can be told to make the file larger than the database (`SQLITE_FCNTL_CHUNK_SIZE`).
+#[test]
+fn room_behind_the_end_of_the_database_is_no_change() {
+    let scene = filled(300);
+    replicate_once(&scene);
+    let (before, source) = (untouched(&scene), scene.source());
+    let file = fs::File::options().write(true).open(scene.db()).unwrap();
+    file.set_len(source.len() as u64 + 70_000).unwrap();
+    drop(file);
+    replicate_once(&scene);
+    assert_eq!(untouched(&scene), before, "{}", scene.log());
+    assert!(scene.restored() == source);
+    scene.sql(Shell::Python, "INSERT INTO t VALUES (1000002, randomblob(30000));");
+    replicate_once(&scene);
+    is_one_history(&scene);
+}
+
+/// One page in a hundred changes while nobody follows. `LIGHTSHIP_DOWNTIME_MB` is the size of the database.
 #[test]
 fn one_percent_that_changed_meanwhile_is_uploaded_and_nothing_else() {
-    let scene = filled(6000);
+    let megabytes = u32::try_from(setting("LIGHTSHIP_DOWNTIME_MB", 20)).unwrap();
+    let scene = filled(megabytes * 256);
     replicate_once(&scene);
     let (before, objects_before) = (scene.source(), stored(&scene));
     scene.sql(
@@ -99,21 +157,24 @@ fn one_percent_that_changed_meanwhile_is_uploaded_and_nothing_else() {
     let pages = after.chunks(PAGE).zip(before.chunks(PAGE).chain(std::iter::repeat(&[][..])));
     let changed: Vec<u8> = pages.filter(|(a, b)| a != b).flat_map(|(a, _)| a).copied().collect();
     let compressed = lz4_flex::block::compress(&changed).len() as u64;
+    let since = Instant::now();
     replicate_once(&scene);
-    let uploaded = uploaded_since(&scene, &objects_before);
-    println!("{} bytes changed, {compressed} compressed, {uploaded} uploaded", changed.len());
-    assert!(changed.len() > 55 * PAGE && after.len() > 20 << 20);
+    let (elapsed, uploaded) = (since.elapsed(), uploaded_since(&scene, &objects_before));
+    let size = after.len();
+    println!("{size} bytes, {} changed, {compressed} compressed: {uploaded} uploaded in {elapsed:?}", changed.len());
+    assert!(changed.len() > size / 110 && size >= (megabytes as usize) << 20);
     assert!(uploaded * 10 <= compressed * 13, "{uploaded} bytes were uploaded for {compressed}");
     says_difference(&scene);
     is_one_history(&scene);
 }
 
-/// Every deploy begins with an empty disk: restore, replicate, write, lose the disk.
+/// Every deploy begins with an empty disk: restore, replicate, write, lose the disk. `LIGHTSHIP_DEPLOYS` is how often.
 #[test]
 fn one_generation_goes_on_over_many_disks() {
     let scene = filled(200);
     replicate_once(&scene);
-    for deploy in 0..20 {
+    let deploys = setting("LIGHTSHIP_DEPLOYS", 5);
+    for deploy in 0..deploys {
         let source = scene.source();
         for file in fs::read_dir(scene.path("")).unwrap().flatten().filter(|f| f.file_name() != "replica") {
             if file.file_name() == ".app.db-lightship" {
