@@ -4,6 +4,7 @@
 //! milliseconds), `digest` (hex, or null), `meta` (an object of texts).
 
 use bytes::Bytes;
+use replica_backends::ErrorKind;
 use serde_json::json;
 
 use super::args::{Point, PointAction};
@@ -23,9 +24,9 @@ pub fn run(command: &Point, console: &Console) -> Result<(), CliError> {
     match &command.action {
         PointAction::List => list(&replicas, command.json, console),
         PointAction::Create { name, .. } => {
-            on_each(&replicas, console, name, async |r, _| create(r, command, name).await)
+            on_each(&replicas, console, name, &async |r, _| create(r, command, name).await)
         }
-        PointAction::Delete { name } => on_each(&replicas, console, name, async |r, p| delete(r, p, name).await),
+        PointAction::Delete { name } => on_each(&replicas, console, name, &async |r, p| delete(r, p, name).await),
     }
 }
 
@@ -34,7 +35,7 @@ fn on_each(
     replicas: &Replicas,
     console: &Console,
     name: &str,
-    work: impl AsyncFn(&NamedBackend, &Policy) -> Result<String, CliError>,
+    work: &impl AsyncFn(&NamedBackend, &Policy) -> Result<String, CliError>,
 ) -> Result<(), CliError> {
     let mut failed = 0;
     for (replica, policy) in replicas.backends.iter().zip(&replicas.policies) {
@@ -68,7 +69,10 @@ async fn create(replica: &NamedBackend, command: &Point, name: &str) -> Result<S
     let created = SystemClock.now();
     let point = NamedPoint { name: name.to_owned(), position, time, digest, created, meta: meta.clone() };
     let body = Bytes::from(point.to_json());
-    replica.backend.put_new(&keys::point(name), body.into()).await.map_err(CliError::Store)?;
+    replica.backend.put_new(&keys::point(name), body.into()).await.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => CliError::PointExists,
+        _ => CliError::Store(error),
+    })?;
     Ok(format!("point {name} is the commit of {time} at {position}"))
 }
 
@@ -77,7 +81,10 @@ async fn delete(replica: &NamedBackend, policy: &Policy, name: &str) -> Result<S
         return Err(CliError::AppendOnly);
     }
     let key = keys::point(name);
-    replica.backend.head(&key).await.map_err(CliError::Store)?;
+    replica.backend.head(&key).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => CliError::PointMissing,
+        _ => CliError::Store(error),
+    })?;
     match replica.backend.delete(&[key]).await.pop() {
         Some(Err(error)) => Err(CliError::Store(error)),
         _ => Ok(format!("point {name} is deleted; what only it needed goes with the next retention")),

@@ -85,7 +85,8 @@ fn gaps_text(gaps: &[Gap]) -> String {
     match (gaps.len(), kept) {
         (0, _) => "-".to_owned(),
         (gaps, 0) => gaps.to_string(),
-        (gaps, kept) => format!("{gaps}, {kept} states in them"),
+        (gaps, 1) => format!("{gaps} (1 state within)"),
+        (gaps, kept) => format!("{gaps} ({kept} states within)"),
     }
 }
 
@@ -115,7 +116,7 @@ fn around(replicas: &replicas::Replicas, time: Timestamp, json: bool, console: &
     for replica in &replicas.backends {
         let found = block_on(async {
             let choice = restore::plan(std::slice::from_ref(replica), &request, &Silent).await?;
-            let Choice::Generation(choice) = choice else { return Ok(Vec::new()) };
+            let Choice::Generation(choice) = choice else { return Err(CliError::Transactions) };
             let last = choice.plan.objects().last().map(|object| object.name);
             commits(choice.source, last, &replica.name).await
         })?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use replica_backends::{Backend, Error};
+use replica_backends::{Backend, Error, ErrorKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
@@ -21,6 +21,9 @@ use crate::types::{Clock, Generation, Timestamp};
 /// What is not needed any more is left alone for so long, or as long as everything is kept if that is shorter.
 const GRACE_MAX: Duration = Duration::from_secs(3600);
 
+/// How often a replica is listed that changes meanwhile.
+const LISTINGS_MAX: usize = 5;
+
 /// When and what a replica deletes.
 #[derive(Debug, Clone)]
 pub struct Retention {
@@ -36,11 +39,28 @@ pub fn grace_of(everything: Option<Duration>) -> Duration {
     everything.map_or(GRACE_MAX, |kept| kept.min(GRACE_MAX))
 }
 
-/// Lists `replica` and plans. `seals` are what is known of its objects from before, and afterwards.
+/// Lists `replica` and plans, again if it changes meanwhile. `seals` are what is known of its objects from before, and afterwards.
 ///
 /// # Errors
 /// If the store cannot be read.
 pub async fn plan_for(
+    replica: &NamedBackend,
+    seals: &mut Seals,
+    policy: &Policy,
+    writing: Option<Generation>,
+    now: Timestamp,
+) -> Result<RetentionPlan, Error> {
+    let mut attempts = 1;
+    loop {
+        match plan_once(replica, seals, policy, writing, now).await {
+            // Its last segment may have been merged before its seal was read.
+            Err(error) if error.kind() == ErrorKind::NotFound && attempts < LISTINGS_MAX => attempts += 1,
+            planned => return planned,
+        }
+    }
+}
+
+async fn plan_once(
     replica: &NamedBackend,
     seals: &mut Seals,
     policy: &Policy,
