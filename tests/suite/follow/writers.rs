@@ -267,10 +267,10 @@ fn replicators_that_share_a_replica_never_interleave() {
     last.into_iter().for_each(Replicator::stop_well);
     guard.look();
     println!("{} objects were seen to become part of another", guard.merged);
-    judge(&scenes);
+    judge(&scenes, seconds);
 }
 
-fn judge(scenes: &[Scene]) {
+fn judge(scenes: &[Scene], seconds: u64) {
     let replica = scenes[0].replica();
     let sources: Vec<PathBuf> = scenes
         .iter()
@@ -298,5 +298,7 @@ fn judge(scenes: &[Scene]) {
     let logs: String = scenes.iter().map(Scene::log).collect();
     let (forks, conflicts) = (parents.values().flatten().count(), logs.matches("CONFLICT").count());
     println!("{} replicators, {} generations, {forks} forks, {conflicts} conflicts", scenes.len(), parents.len());
-    assert!(scenes.len() < 2 || (forks > 0 && conflicts > 0), "nobody reported a conflict\n{logs}");
+    assert!(scenes.len() < 2 || forks > 0, "nobody has forked\n{logs}");
+    // Whoever was killed before it wrote anything finds out at its next start.
+    assert!(scenes.len() < 2 || conflicts > 0 || seconds < 30, "nobody reported a conflict\n{logs}");
 }

@@ -34,6 +34,8 @@ pub struct Request {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// Whether it is not to replace anything.
+    pub conditional: bool,
     /// What the store answered; `None` if it was not asked.
     pub status: Option<u16>,
 }
@@ -113,6 +115,7 @@ impl Shared {
         let mut request = Request {
             method: words.next().unwrap_or_default(),
             target: words.next().unwrap_or_default(),
+            conditional: head.to_ascii_lowercase().contains("\nif-none-match:"),
             status: None,
         };
         let fault = (self.plan.lock().unwrap())(&request);
