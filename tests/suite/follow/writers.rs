@@ -199,7 +199,7 @@ fn guard_of_a_replica_notices_what_must_not_happen() {
     let last = segments().next_back().unwrap();
     let ruins: [&dyn Fn(&Path); 3] = [
         &|path| fs::remove_file(path).unwrap(),
-        &|path| drop(fs::copy(folder.join(segments().next().unwrap()), path).unwrap()),
+        &|path| assert!(fs::copy(folder.join(segments().next().unwrap()), path).unwrap() > 0),
         &|path| fs::write(path, &fs::read(path).unwrap()[..0]).unwrap(),
     ];
     for (number, ruin) in ruins.into_iter().enumerate() {
