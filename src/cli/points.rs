@@ -4,8 +4,8 @@
 //! milliseconds), `granularity` (`commit`; `segment` or `file` for what Litestream wrote; `no snapshot` if nothing can
 //! be restored), `gaps` (a list of `from` and `to`, the states before and after, and `kept`, those between), `size`
 //! (stored bytes), `restore_objects`, `restore_bytes`, `restore_ms` (what the latest state takes, the last an estimate;
-//! null if it cannot be restored), `reason` (or null). With `-around`: `replica`, `generation`, `index`, `offset`,
-//! `time`, `pages`.
+//! null if it cannot be restored), `reason` (or null). With `-around`: `replica`, `position` (as `restore -position`
+//! takes it), `generation`, `index`, `offset`, `time`, `pages`.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::error::CliError;
 use super::{block_on, duration, listing, replicas};
 use crate::history::{NeedsSeals, ObjectName, Target, plan_key};
 use crate::restore::{self, Choice, Cost, Extent, Gap, Granularity, RestoreRequest, Silent, Source};
-use crate::types::Timestamp;
+use crate::types::{Position, Timestamp};
 
 /// What an estimate supposes: stored bytes a millisecond, and milliseconds an object.
 const BYTES_PER_MS: u64 = 50_000;
@@ -122,11 +122,11 @@ fn around(replicas: &replicas::Replicas, time: Timestamp, json: bool, console: &
         })?;
         rows.extend(nearest(found?, time));
     }
-    listing::print(["replica", "generation", "index", "offset", "time", "pages"], rows, json, console);
+    listing::print(["replica", "position", "time", "pages"], rows, json, console);
     Ok(())
 }
 
-type Row = (Timestamp, ([String; 6], Value));
+type Row = (Timestamp, ([String; 4], Value));
 
 /// The commits of the objects around `last`, in order.
 async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) -> Result<Vec<Row>, CliError> {
@@ -144,18 +144,14 @@ async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) ->
     for name in names {
         let Some(seal) = source.seals.known(&name) else { return Err(CliError::NoCommits(plan_key(&name))) };
         for commit in &seal.commits {
-            let cells = [
-                replica.to_owned(),
-                name.generation().to_string(),
-                name.index().get().to_string(),
-                commit.end.to_string(),
-                commit.time.to_string(),
-                commit.size.to_string(),
-            ];
+            let (generation, index) = (name.generation(), name.index());
+            let position = Position { generation, index, offset: commit.end }.to_string();
+            let cells = [replica.to_owned(), position.clone(), commit.time.to_string(), commit.size.to_string()];
             let object = json!({
                 "replica": replica,
-                "generation": name.generation().to_string(),
-                "index": name.index().get(),
+                "position": position,
+                "generation": generation.to_string(),
+                "index": index.get(),
                 "offset": commit.end.0,
                 "time": commit.time.to_string(),
                 "pages": commit.size.0,
@@ -166,7 +162,7 @@ async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) ->
     Ok(rows)
 }
 
-fn nearest(rows: Vec<Row>, time: Timestamp) -> impl Iterator<Item = ([String; 6], Value)> {
+fn nearest(rows: Vec<Row>, time: Timestamp) -> impl Iterator<Item = ([String; 4], Value)> {
     let before = rows.partition_point(|(at, _)| *at <= time);
     rows.into_iter().skip(before.saturating_sub(AROUND)).take(AROUND + before.min(AROUND)).map(|(_, row)| row)
 }

@@ -2,8 +2,9 @@
 
 use super::source::Source;
 use crate::history::ltx::{LtxStop, LtxTarget, plan_ltx};
-use crate::history::{Bounds, Entry, History, NeedsSeals, PlanStop, Run, Target, plan, runs};
-use crate::types::{Generation, Timestamp};
+use crate::history::{Bounds, Entry, History, NeedsSeals, ObjectName, PlanStop, Run, Target, plan, runs};
+use crate::segment::Seal;
+use crate::types::{Generation, Offset, Timestamp};
 
 /// What can be restored between two known states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,11 @@ pub struct Extent {
     pub reason: Option<String>,
 }
 
+/// What the first segment behind `snapshot` would be called.
+fn first_of(snapshot: &Entry) -> ObjectName {
+    ObjectName::Segment(snapshot.name.generation(), snapshot.name.index(), Offset(0))
+}
+
 impl Source {
     /// What can be restored of each history, by the time at which it begins.
     ///
@@ -77,10 +83,7 @@ impl Source {
     }
 
     async fn extent(&mut self, history: &History, bounds: Bounds) -> replica_backends::Result<Extent> {
-        let runs = runs(history);
-        let edges = runs.iter().flat_map(|run| [run.first.name, run.last.name]);
-        let unread: Vec<_> = edges.filter(|name| self.seals.of(name).is_err()).collect();
-        self.learn(&NeedsSeals(unread)).await?;
+        let runs = self.runs(history).await?;
         let sealed = history.last().is_some_and(|last| self.seals.known(&last.name).is_some());
         let origin = runs.first().and_then(|run| self.seals.known(&run.first.name));
         Ok(Extent {
@@ -97,6 +100,30 @@ impl Source {
             reason: origin.map(|seal| seal.reason.clone()).filter(|reason| !reason.is_empty()),
             cost: self.cost(history).await?,
         })
+    }
+
+    /// The stretches of `history` without a gap: as its names tell, and the ends that say that a gap follows.
+    async fn runs<'h>(&mut self, history: &'h History) -> replica_backends::Result<Vec<Run<'h>>> {
+        let mut runs = runs(history);
+        let before = |snapshot: &Entry| history.segments.iter().rfind(|e| e.name < first_of(snapshot));
+        let mut wanted: Vec<_> = history.snapshots.iter().filter_map(before).map(|entry| entry.name).collect();
+        wanted.extend(runs.iter().flat_map(|run| [run.first.name, run.last.name]));
+        wanted.retain(|name| self.seals.of(name).is_err());
+        self.learn(&NeedsSeals(wanted)).await?;
+        for snapshot in &history.snapshots {
+            let last = before(snapshot);
+            let ends = last.and_then(|last| self.seals.known(&last.name)).is_some_and(Seal::is_gap);
+            let within = |run: &&mut Run<'_>| run.first.name < snapshot.name && run.last.name >= snapshot.name;
+            if let (Some(last), true) = (last, ends)
+                && let Some(run) = runs.iter_mut().rfind(within)
+            {
+                let later = Run { first: snapshot, last: run.last };
+                run.last = last;
+                runs.push(later);
+                runs.sort_by_key(|run| run.first.name);
+            }
+        }
+        Ok(runs)
     }
 
     /// When the state at the end of `entry` was seen: what its seal says, else what the store says.

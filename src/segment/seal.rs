@@ -206,6 +206,12 @@ impl Seal {
         self.kind == SealKind::Segment && self.from == self.to
     }
 
+    /// Whether it is an end behind which the history has a gap, up to a snapshot.
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        self.is_end() && !self.reason.is_empty()
+    }
+
     /// The skippable frame that carries this seal.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {

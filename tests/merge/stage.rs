@@ -60,6 +60,11 @@ impl Stage {
         Self { folder, app, commits: 0, backend }
     }
 
+    /// For files of a test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub fn replica(&self) -> PathBuf {
         self.folder.path().join("replica")
     }
@@ -109,7 +114,8 @@ impl Stage {
         running.settle(self.commits, &AtomicBool::new(false)).await;
     }
 
-    fn write(&mut self) {
+    /// One commit that nobody has seen yet.
+    pub fn write(&mut self) {
         self.commits += 1;
         let n = self.commits;
         let sql = format!(
@@ -176,8 +182,13 @@ impl Stage {
 impl Running {
     /// Ticks until everything up to `commit` is in the replica, or `dead` is true; returns whether it is.
     pub async fn settle(&mut self, commit: u64, dead: &AtomicBool) -> bool {
+        self.settle_at(Stage::time(commit), dead).await
+    }
+
+    /// The same, at any time.
+    pub async fn settle_at(&mut self, now: Timestamp, dead: &AtomicBool) -> bool {
         loop {
-            self.follower.tick(Stage::time(commit)).unwrap();
+            self.follower.tick(now).unwrap();
             if self.follower.log().is_all_shipped() {
                 return true;
             }

@@ -1,9 +1,12 @@
 //! Restoring: from replicas recorded here from a real SQLite, from damaged ones, and from Litestream's own.
 
+mod changing;
 mod commands;
 mod damage;
+mod flags;
 mod litestream;
 mod ltx;
+mod newest;
 mod plans;
 mod recording;
 mod replicas;
