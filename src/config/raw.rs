@@ -4,12 +4,14 @@
 //! asked for: an unknown key, a key given twice, a value of the wrong kind is an error with line and column.
 //! Only this file names the YAML crate.
 
+mod line;
 mod mapping;
 mod unused;
 mod value;
 
 use serde::Deserialize;
 
+pub use line::line_of;
 pub use unused::UnusedKey;
 pub use value::{Interval, Keeping, List, Switch, WholeNumber};
 

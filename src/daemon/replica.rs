@@ -28,6 +28,8 @@ pub struct Replica {
     pub merging: Merging,
     /// What is deleted; `None`: nothing.
     pub retention: Option<Retention>,
+    /// Nothing that it has is ever deleted or replaced.
+    pub append_only: bool,
     /// How often it is verified; `None`: never.
     pub validation_interval: Option<Duration>,
     /// Its progress.

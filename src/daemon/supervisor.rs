@@ -118,6 +118,7 @@ fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<St
         retention: config
             .retention
             .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
+        append_only: config.append_only,
         validation_interval: config.validation_interval,
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }
