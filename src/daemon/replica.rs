@@ -7,7 +7,7 @@ use std::time::Duration;
 use replica_backends::Backend;
 
 use super::retention::Retention;
-use crate::ship::ReplicaStatus;
+use crate::ship::{Merging, ReplicaStatus};
 
 /// Opens the store of a replica; asked again whenever following begins, because a database that appears later decides
 /// what the owner and the modes of its replica are.
@@ -24,8 +24,12 @@ pub struct Replica {
     pub sync_interval: Duration,
     /// How often a snapshot is taken; `None`: only when one is needed.
     pub snapshot_interval: Option<Duration>,
+    /// When its small segments become larger ones.
+    pub merging: Merging,
     /// What is deleted; `None`: nothing.
     pub retention: Option<Retention>,
+    /// Nothing that it has is ever deleted or replaced.
+    pub append_only: bool,
     /// How often it is verified; `None`: never.
     pub validation_interval: Option<Duration>,
     /// Its progress.

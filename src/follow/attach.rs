@@ -258,17 +258,12 @@ pub(super) fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) 
     }
     let size = match &scan {
         Some(_) => index.size,
-        None => file_size(line, page_size)?,
+        None => line.database_pages(page_size)?,
     };
     let mut view = View { index, scan, hashes: PageHashes::new(page_size) };
     let file = wal.file();
     view.hashes = hash_pages(line, page_size, size, view.overlay().map(|overlay| (file.as_ref(), overlay)))?;
     Ok(view)
-}
-
-fn file_size(line: &Connection, page_size: PageSize) -> Result<PageCount, Lost> {
-    let pages = line.database_bytes()? / u64::from(page_size.get());
-    Ok(PageCount(u32::try_from(pages).unwrap_or(u32::MAX)))
 }
 
 fn hash_pages(

@@ -285,7 +285,9 @@ impl Follower {
         }
         let captured = if index.salts == self.salts { self.tail_frames().unwrap_or(0) } else { 0 };
         let frames = index.frames.saturating_sub(captured);
-        if u64::from(frames) * u64::from(self.page_size.get()) > LIGHT_BYTES {
+        // A guard is left by taking a pin, and for that a writer may be waited for that is interrupted in its commit.
+        let takes_pin = self.hold == Hold::Guarded && frames > 0;
+        if takes_pin || u64::from(frames) * u64::from(self.page_size.get()) > LIGHT_BYTES {
             return Need::Heavy;
         }
         let lease_is_over = self.held_for_lease && !self.lease_is_out();

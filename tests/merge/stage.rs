@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lightship::follow::{Baseline, Follower, Limits, attach};
 use lightship::restore::{NamedBackend, Progress, RestoreReport, RestoreRequest, restore};
-use lightship::ship::{Author, Merges, ReplicaStatus, Shipper};
+use lightship::ship::{Author, Merges, Merging, ReplicaStatus, Shipper};
 use lightship::types::{Generation, Timestamp, WriterId};
 use replica_backends::Backend;
 use replica_backends::file::FileBackend;
@@ -102,7 +102,7 @@ impl Stage {
             sync_interval: Duration::ZERO,
             streams: Arc::new(Semaphore::new(4)),
             status: Arc::new(Mutex::new(ReplicaStatus::default())),
-            merges: Mutex::new(Merges::new(true)),
+            merges: Mutex::new(Merges::new(Merging::Growing)),
         };
         let shipper = tokio::spawn(async move { shipper.run(stopped).await.unwrap() });
         let mut running = Running { follower: attached.follower, shipper, stop };

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use super::{ResumePoint, Resumption, View, file_size, hash_pages};
+use super::{ResumePoint, Resumption, View, hash_pages};
 use crate::follow::Lost;
 use crate::follow::resync::{Baseline, Difference, difference};
 use crate::follow::wal_file::{Scan, WalFile};
@@ -108,7 +108,7 @@ fn has_changed_beside(point: &ResumePoint, scan: &Scan, view: &View, baseline: &
 
 /// Whether the database file without its WAL is the state at `point`, so that all of the WAL came after it.
 fn holds_whole_wal(point: &ResumePoint, view: &View, line: &Connection, page_size: PageSize) -> Result<bool, Lost> {
-    if view.scan.is_none() || view.index.copied > 0 || file_size(line, page_size)? != point.size {
+    if view.scan.is_none() || view.index.copied > 0 || line.database_pages(page_size)? != point.size {
         return Ok(false);
     }
     let hashes = hash_pages(line, page_size, point.size, None)?;
