@@ -7,7 +7,7 @@ use crate::restore::error::ObjectFault;
 use crate::restore::fetch::ArrivalBody;
 use crate::restore::verify::VerifyError;
 use crate::segment::{PageHashes, Seal, SealKind, StateDigest};
-use crate::types::{Offset, PageCount, Timestamp};
+use crate::types::{Index, Offset, PageCount, Timestamp};
 
 impl Walk {
     /// A snapshot or segment stands where the one before it ended, and begins with the state in which that ended.
@@ -20,12 +20,29 @@ impl Walk {
                     self.hashes = None;
                 }
             }
-            // What comes behind a gap continues nothing.
-            (At::Gap, ObjectName::Snapshot(..)) => self.hashes = None,
+            // So that Litestream finds the snapshot behind a gap, the index before it is taken too.
+            _ if self.is_gap_filler(seal) => return,
+            (At::Gap, ObjectName::Snapshot(_, index)) => self.arrive_behind_gap(index, seal.time),
             _ => self.arrive_at_index(name, seal),
         }
         if let (index, Offset(0)) = seal.from {
             self.reach(index);
+        }
+    }
+
+    fn is_gap_filler(&self, seal: &Seal) -> bool {
+        seal.is_gap() && seal.from.1 == Offset(0) && (self.at == At::Gap || self.may_end_here(seal.time))
+    }
+
+    /// What comes behind a gap continues nothing.
+    fn arrive_behind_gap(&mut self, index: Index, time: Timestamp) {
+        self.hashes = None;
+        let ended = self.before.as_ref().map(|(_, seal)| seal.to.0);
+        let filler = index.get().checked_sub(1).and_then(Index::new).filter(|filler| ended < Some(*filler));
+        let may_be_missing = ended.is_some_and(|ended| self.context.ends.contains(&ended)) || self.may_be_missing(time);
+        if let Some(filler) = filler.filter(|_| !may_be_missing) {
+            let missing = plan_key(&ObjectName::Segment(self.generation, filler, Offset(0)));
+            self.checked.fault(missing, &"it is missing: without it Litestream does not find the snapshot behind it");
         }
     }
 

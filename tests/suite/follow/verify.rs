@@ -70,6 +70,11 @@ fn replicated() -> Scene {
     let mut writer = scene.writer(&["--commits", "50", "--pause", "0.01", "--stay"]);
     writer.commits();
     wait_until("equality", || verify(&scene, &[]).0 == 0);
+    // At least one more segment.
+    let mut other = scene.writer(&["--writer", "2", "--commits", "5", "--stay"]);
+    other.commits();
+    wait_until("equality", || verify(&scene, &[]).0 == 0);
+    other.leave();
     replicator.stop_well();
     // Killed, so that its WAL stays as it is.
     drop(writer);
