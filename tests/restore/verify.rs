@@ -8,11 +8,37 @@ use lightship::restore::Silent;
 use lightship::segment::{Decoder, Encoder, Seal};
 use lightship::types::{Generation, Index, Offset, Position};
 use lightship::verify::{Options, Outcome, Verification, verify};
-use lightship::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader, frame_bytes};
+use lightship::wal::{Chain, FRAME_HEADER_BYTES, Salts, WAL_HEADER_BYTES, WalHeader, frame_bytes};
 
-use super::recording::{GENERATION, Recording, eventful};
+use super::recording::{GENERATION, Recording};
 use super::store::MemoryStore;
 use super::{named, restore_from, run};
+
+/// A recording, and the ends of its indexes as a replicator puts them.
+fn eventful(page_size: u32, sealed: bool) -> Recording {
+    let mut recording = super::recording::eventful(page_size, sealed);
+    let segments: Vec<_> = recording.store.keys().into_iter().filter(|key| sealed && key.contains("/wal/")).collect();
+    for pair in segments.windows(2) {
+        let (seal, next) = (decoded(&recording.store, &pair[0]).1, decoded(&recording.store, &pair[1]).1);
+        if seal.to.0 == next.from.0 {
+            continue;
+        }
+        let end = Seal {
+            from: seal.to,
+            size_before: seal.size_after,
+            digest_before: seal.digest_after,
+            raw_bytes: 0,
+            salts: Salts::default(),
+            checksum_before: seal.checksum_after,
+            commits: Vec::new(),
+            ..seal
+        };
+        let name = ObjectName::Segment(GENERATION, end.from.0, end.from.1).key().unwrap();
+        let (bytes, _) = Encoder::new(Vec::new(), 0).finish(end).unwrap();
+        recording.store.put(&name, bytes, 0);
+    }
+    recording
+}
 
 pub fn verified(store: &MemoryStore) -> Verification {
     verified_knowing(store, None)

@@ -1,5 +1,5 @@
-//! A history is checked piece by piece, so that what is merged or removed meanwhile costs one piece and not all. What is
-//! known at the end of a piece is kept; where objects change all the time, at the very end, a piece is read until it
+//! A history is checked piece by piece, so that what is merged or removed meanwhile costs one piece and not all. What
+//! is known at the end of a piece is kept; where objects change all the time, at the very end, a piece is read until it
 //! holds still.
 
 use std::sync::Arc;
