@@ -72,10 +72,13 @@ fn keys_of_a_database_are_used() {
     assert_eq!(database("").merge_intervals, defaults::MERGE_INTERVALS);
     assert_eq!(database("checkpoint-interval: -1s").checkpoint_interval, None);
     assert_eq!(database("checkpoint-interval: 5s").checkpoint_interval, Some(Duration::from_secs(5)));
+    assert_eq!(database("page-check-interval: 0").page_check_interval, None);
+    assert_eq!(database("page-check-interval: 1h").page_check_interval, hour);
     assert_eq!(database("min-checkpoint-page-count: 7").min_checkpoint_page_count, 7);
     assert_eq!(database("max-checkpoint-page-count: 7").max_checkpoint_page_count, Some(7));
     assert_eq!(database("max-checkpoint-page-count: 0").max_checkpoint_page_count, None);
     assert_eq!(database("max-checkpoint-page-count: -1").max_checkpoint_page_count, None);
+    assert_eq!(database("max-wal-mib: 64").max_wal_bytes, 64 << 20);
     assert_eq!(database("busy-timeout: 3s").busy_timeout, Duration::from_secs(3));
     assert!(!database("convert-to-wal: off").convert_to_wal);
     for prefix in ["sqlite://", "sqlite3://"] {
@@ -135,14 +138,14 @@ fn targets_take_keys_urls_and_the_top_level_in_this_order() {
 
     let abs = AbsTarget {
         account_name: text("acct"),
-        account_key: Some(Secret::new("key")),
+        login: AbsLogin::Key(Secret::new("key")),
         container: "c".to_owned(),
         path: "p".to_owned(),
         endpoint: text("http://e"),
     };
     let keys = "type: abs\nbucket: c\npath: p\naccount-name: acct\naccount-key: key\nendpoint: http://e";
     assert_eq!(replica(keys).target, ReplicaTarget::Abs(abs));
-    let gcs = GcsTarget { bucket: "b".to_owned(), path: "p".to_owned() };
+    let gcs = GcsTarget { bucket: "b".to_owned(), path: "p".to_owned(), ..GcsTarget::default() };
     assert_eq!(replica("type: gs\nbucket: b\npath: p").target, ReplicaTarget::Gcs(gcs));
     let sftp = SftpTarget {
         host: "h:22".to_owned(),
@@ -293,9 +296,9 @@ fn keys_without_meaning_are_warned_of() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    let config = read(&with_replica("url: gcs://b/p\nname: far")).unwrap();
+    let config = read(&with_replica("url: sftp://u@h/p\nname: far")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
-    assert_eq!(error, "gcs replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
+    assert_eq!(error, "sftp replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
     let config = read(&with_replica("path: r\nage: {recipients: [age1x]}")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
     assert!(error.starts_with("replicas encrypted with age are not supported by this version yet"), "{error}");

@@ -1,7 +1,7 @@
 //! Retention of one replica: what may be deleted is planned from its listing, deleted, and looked for again.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use replica_backends::{Backend, Error, ErrorKind};
@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 
-use super::database::{Database, Replica};
+use super::database::Database;
+use super::replica::Replica;
 use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
 use crate::history::retention::{Policy, RetentionPlan, plan_retention};
@@ -86,7 +87,7 @@ async fn plan_once(
 
 /// What looking at a replica has to know of the following beside it.
 #[derive(Clone)]
-pub(super) struct Followed {
+pub struct Followed {
     /// The generation that was written last.
     generation: Generation,
     /// Not kept alive: it may hold commits in memory.
@@ -95,7 +96,8 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    pub(super) fn new(log: &Arc<CommitLog>, backends: &[Arc<dyn Backend>]) -> Self {
+    /// The times of following begin with these.
+    pub fn new(log: &Arc<CommitLog>, backends: &[Arc<dyn Backend>]) -> Self {
         Self { generation: log.generation(), log: Arc::downgrade(log), backends: backends.to_vec() }
     }
 }
@@ -144,7 +146,7 @@ impl Looks {
             }
             due = Instant::now() + self.retention.check_interval;
             let now = followed.borrow().clone();
-            let (Some(now), shipped) = (now, self.shipped()) else { continue };
+            let (Some(now), shipped) = (now, self.replica.objects()) else { continue };
             if shipped == seen {
                 continue;
             }
@@ -160,10 +162,6 @@ impl Looks {
                     "cannot look for what may be deleted; trying again later"),
             }
         }
-    }
-
-    fn shipped(&self) -> u64 {
-        self.replica.status.lock().unwrap_or_else(PoisonError::into_inner).objects
     }
 
     /// If nobody follows now, those are asked who follow next.

@@ -206,7 +206,7 @@ impl Seal {
         self.kind == SealKind::Segment && self.from == self.to
     }
 
-    /// Whether it is an end behind which the history has a gap, up to a snapshot.
+    /// Whether this is the end of a history that goes on behind a gap, with a snapshot.
     #[must_use]
     pub fn is_gap(&self) -> bool {
         self.is_end() && !self.reason.is_empty()

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::read_seal;
-use super::merge::Merges;
+use super::merge::{Merges, Merging};
 use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
@@ -286,7 +286,7 @@ impl Shipper {
             author: self.author.clone(),
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
-            merges: Mutex::new(Merges::new(false)),
+            merges: Mutex::new(Merges::new(Merging::Never)),
             ..*self
         }
     }
