@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use replica_backends::Backend;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -13,14 +13,13 @@ use super::baseline::Keeper;
 use super::fork::Fork;
 use super::names::fresh_writer;
 use super::not_now::NotNow;
-use super::pace::{GLANCES, Pace, glance};
 use super::replica::Replica;
 use super::rest::{Leave, Left, Reading, let_go, rest};
 use super::retention::Followed;
 use super::schedule::Schedules;
 use super::state::StateFolder;
 use crate::follow::watch::Watcher;
-use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
 use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_resume_point};
 use crate::sqlite::{Connection, DatabaseHeader};
 use crate::types::{Clock, Position};
@@ -62,15 +61,21 @@ struct Begun {
 }
 
 /// How the ticking ended.
-enum Following {
+pub(super) enum Following {
     /// The database may be read and locked until this follower is dropped.
     Ended(Ended, Box<Follower>),
     /// Nothing is open any more.
     LetGo(Fingerprint),
 }
 
+/// What outlives the times of following.
+struct Times {
+    schedules: Schedules,
+    followed: watch::Sender<Option<Followed>>,
+}
+
 /// Why following ended.
-enum Ended {
+pub(super) enum Ended {
     Stopped,
     /// It was let go of, and now somebody uses it again.
     Used,
@@ -87,8 +92,9 @@ impl Database {
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
-        let schedules = Schedules::new(&self.replicas);
-        let _looks = self.schedule_retention(&schedules.followed.subscribe());
+        let (followed, follows) = watch::channel(None);
+        let _looks = self.schedule_retention(&follows);
+        let times = Times { schedules: Schedules::new(&self.replicas), followed };
         let mut reading = Reading::new();
         loop {
             if let Some(watcher) = &watcher {
@@ -100,7 +106,7 @@ impl Database {
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
                     let (ended, complete) =
-                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &schedules).await;
+                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &times).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Used => continue,
@@ -145,7 +151,7 @@ impl Database {
         }
     }
 
-    fn name(&self) -> std::path::Display<'_> {
+    pub(super) fn name(&self) -> std::path::Display<'_> {
         self.path.display()
     }
 
@@ -238,18 +244,16 @@ impl Database {
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
-        schedules: &Schedules,
+        times: &Times,
     ) -> (Ended, bool) {
         let Begun { attached, author, backends, keeper, _state } = begun;
         let Attached { follower, resumption, took: _ } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
-        schedules.followed.send_replace(Some(Followed::new(&log, &backends)));
-        let schedules = (
-            schedules.snapshots.start(&log),
-            schedules.validations.start(&self.path, &self.replicas, &backends, &self.clock),
-        );
+        times.followed.send_replace(Some(Followed::new(&log, &backends)));
+        let Schedules { snapshots, validations } = &times.schedules;
+        let schedules = (snapshots.start(&log), validations.start(&self.path, &self.replicas, &backends, &self.clock));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
             self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
@@ -334,97 +338,6 @@ impl Database {
             shippers.spawn(shipper.run(finished.clone()));
         }
         shippers
-    }
-
-    /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.
-    async fn tick(&self, mut follower: Follower, check: bool) -> (Follower, Result<Tick, Lost>) {
-        let now = self.clock.now();
-        match follower.need() {
-            Need::Nothing(again_at) if !check => (follower, Ok(Tick { again_at, ..Tick::default() })),
-            Need::Light if !check => {
-                let ticked = follower.tick(now);
-                (follower, ticked)
-            }
-            _ => {
-                blocking(move || {
-                    let checked = if check { follower.check_identity() } else { Ok(()) };
-                    let ticked = checked.and_then(|()| follower.tick(now));
-                    (follower, ticked)
-                })
-                .await
-            }
-        }
-    }
-
-    /// Ticks on every event, on every poll and when the follower asks for it.
-    async fn tick_until(
-        &self,
-        (mut follower, mut keeper, mut leave): (Follower, Keeper, Leave),
-        (wake, watcher): (&Notify, Option<&Watcher>),
-        stop: &mut watch::Receiver<bool>,
-        shippers: &mut JoinSet<Result<(), Conflict>>,
-    ) -> (Following, Keeper) {
-        let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
-        let mut news = follower.log().subscribe();
-        let mut checked = Instant::now();
-        let mut pace = Pace::new(watcher, follower.path());
-        let mut glances = GLANCES;
-        loop {
-            let stopping = *stop.borrow();
-            let check = checked.elapsed() >= self.poll_interval;
-            let ticked;
-            (follower, ticked) = self.tick(follower, check).await;
-            if check {
-                checked = Instant::now();
-            }
-            let tick = match ticked {
-                Ok(_) if stopping => return ended(Ended::Stopped, follower, keeper),
-                Ok(tick) => tick,
-                Err(lost) => return ended(Ended::Lost(lost), follower, keeper),
-            };
-            keeper.note_progress(follower.log());
-            if tick.handover && keeper.is_due() {
-                (keeper, follower) = blocking(move || {
-                    keeper.stage(&follower);
-                    (keeper, follower)
-                })
-                .await;
-            }
-            let alone = tick.commits == 0 && follower.is_alone();
-            if alone && leave.is_due() && follower.may_let_go() {
-                let left;
-                (left, keeper) = let_go(follower, keeper, &self.path, self.clock.now()).await;
-                follower = match left {
-                    Left::Yes(seen) => {
-                        tracing::debug!(db = %self.name(), "nobody else has the database open: letting go of it");
-                        return (Following::LetGo(seen), keeper);
-                    }
-                    Left::No(follower) => *follower,
-                    Left::Lost(follower, lost) => return ended(Ended::Lost(lost), *follower, keeper),
-                };
-                leave.put_off();
-            }
-            let now = Instant::now();
-            let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
-            glances = (glances + 1).min(GLANCES);
-            let until =
-                [tick.again_at, leave.not_yet().filter(|_| alone)].into_iter().flatten().fold(poll, Instant::min);
-            let waits = alone || follower.waits_for_shippers();
-            news.borrow_and_update();
-            tokio::select! {
-                () = wake.notified() => glances = 0,
-                () = time::sleep_until(until.into()) => {}
-                _ = news.changed(), if waits => {}
-                _ = stop.changed() => {}
-                Some(shipped) = shippers.join_next() => {
-                    match shipped {
-                        Ok(Err(conflict)) => return ended(Ended::Conflict(conflict), follower, keeper),
-                        Ok(Ok(())) => {}
-                        Err(error) => std::panic::resume_unwind(error.into_panic()),
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod retention;
 mod schedule;
 mod state;
 mod supervisor;
+mod ticks;
 mod validate;
 
 pub use backend::Stores;

@@ -87,7 +87,7 @@ async fn plan_once(
 
 /// What looking at a replica has to know of the following beside it.
 #[derive(Clone)]
-pub struct Followed {
+pub(super) struct Followed {
     /// The generation that was written last.
     generation: Generation,
     /// Not kept alive: it may hold commits in memory.
@@ -96,8 +96,7 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// The times of following begin with these.
-    pub fn new(log: &Arc<CommitLog>, backends: &[Arc<dyn Backend>]) -> Self {
+    pub(super) fn new(log: &Arc<CommitLog>, backends: &[Arc<dyn Backend>]) -> Self {
         Self { generation: log.generation(), log: Arc::downgrade(log), backends: backends.to_vec() }
     }
 }

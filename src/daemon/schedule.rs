@@ -3,12 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
 
 use super::replica::Replica;
-use super::retention::Followed;
 use super::validate::Validations;
 use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
@@ -19,15 +17,13 @@ pub struct Schedules {
     pub snapshots: Schedule,
     /// Verifications by `validation-interval`.
     pub validations: Validations,
-    /// Retention is told here who follows.
-    pub followed: watch::Sender<Option<Followed>>,
 }
 
 impl Schedules {
     /// Of a database with these replicas, beginning now.
     pub fn new(replicas: &[Replica]) -> Self {
         let snapshots = Schedule::new(replicas.iter().map(|replica| replica.snapshot_interval));
-        Self { snapshots, validations: Validations::new(replicas), followed: watch::Sender::new(None) }
+        Self { snapshots, validations: Validations::new(replicas) }
     }
 }
 

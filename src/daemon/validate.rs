@@ -109,10 +109,10 @@ impl Validation {
         let options = Options { all: false, full: false, scratch: std::env::temp_dir(), parallelism: PARALLELISM, had };
         let verification = verify(&self.backend, Some(&self.database), &options, &Silent).await;
         self.log(&verification);
-        if self.replica.append_only {
-            return;
-        }
-        if let Err(error) = self.keep(&verification).await {
+        // The result takes the place of the one before.
+        if !self.replica.append_only
+            && let Err(error) = self.keep(&verification).await
+        {
             let (db, replica) = (self.database.display(), &self.replica.name);
             tracing::warn!(%db, %replica, %error, "cannot keep the result of the verification");
         }
