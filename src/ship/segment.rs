@@ -133,8 +133,8 @@ fn seal(plan: &SegmentPlan, author: &Author) -> Seal {
 mod tests {
     use super::*;
     use crate::segment::SourceCursor;
-    use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp, WriterId};
-    use crate::wal::{ByteOrder, Checksum, Salts, WalHeader};
+    use crate::types::{Generation, Index, Offset, PageCount, PageNo, PageSize, Timestamp, WriterId};
+    use crate::wal::{ByteOrder, Checksum, FrameHeader, Salts, WalHeader};
 
     fn plan(salt: u32) -> SegmentPlan {
         let salts = Salts { first: salt, second: 0 };
@@ -156,6 +156,27 @@ mod tests {
             source: Source::Memory { start: 32, bytes: Arc::default() },
             rebased: false,
         }
+    }
+
+    #[test]
+    fn frames_that_are_not_those_that_were_captured_become_no_object() {
+        let plan = plan(1);
+        let frame = |fill: u8| {
+            let (mut chain, mut frame) = (Chain::begin(&plan.header), Vec::new());
+            let header = FrameHeader { page: PageNo::new(1).unwrap(), commit: Some(PageCount(1)) };
+            chain.write(header, &[fill; 512], &mut frame).unwrap();
+            (frame, chain.checksum)
+        };
+        let with = |bytes: Vec<u8>, checksum| {
+            let source = Source::Memory { start: 32, bytes: Arc::new(bytes) };
+            let commits = vec![Mark { checksum, ..plan.commits[0] }];
+            let plan = SegmentPlan { source, commits, ..plan.clone() };
+            write_object(&plan, &Author::new(WriterId(1)), Vec::new()).is_ok()
+        };
+        let (captured, checksum) = frame(1);
+        assert!(with(captured, checksum));
+        assert!(!with(frame(2).0, checksum), "a sound frame, but another one");
+        assert!(!with(vec![0; 536], checksum));
     }
 
     #[test]
