@@ -183,7 +183,7 @@ fn verify(flags: flags::Verify) -> Result<Verify, String> {
     };
     let sources = flags.arguments.into_iter().map(source).collect::<Result<_, _>>()?;
     let replica = stated(flags.replica);
-    Ok(Verify { sources, replica, all: flags.all, full: flags.full, json: flags.json, config })
+    Ok(Verify { sources, replica, all: flags.all, full: flags.full, last: flags.last, json: flags.json, config })
 }
 
 const URL_AND_CONFIG: &str = "cannot specify a replica URL and the -config flag";

@@ -46,6 +46,9 @@ pub enum CliError {
     /// Not everything that was to be deleted is; each failure has been reported.
     #[error("not everything was deleted")]
     NotPruned,
+    /// The configuration forbids to delete.
+    #[error("the replica is append-only: nothing of it is deleted")]
+    AppendOnly,
     /// Some replicas have failed; each has been reported.
     #[error("{failed} of {all} replicas failed")]
     Points {
@@ -58,8 +61,17 @@ pub enum CliError {
     #[error("Litestream wrote this history, so its commits are not known, and no point can name one of them")]
     NoProof,
     /// The same, of one object.
-    #[error("{0} has no seal, so its commits are not known")]
+    #[error("{0} has no seal, so its commits are not known; Litestream's segments are listed by wal")]
     NoCommits(String),
+    /// The same, of files of Litestream 0.5.
+    #[error("Litestream 0.5 wrote this history, so its commits are not known; its transactions are listed by ltx")]
+    Transactions,
+    /// Names are unique within a replica.
+    #[error("there is one already; delete it first, or take another name")]
+    PointExists,
+    /// Nothing has that name.
+    #[error("there is none; see point list")]
+    PointMissing,
     /// `-point` names none.
     #[error("no replica has a point called {0:?}; see point list")]
     NoPoint(String),

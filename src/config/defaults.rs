@@ -31,6 +31,9 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Whether a database in another journal mode is put into WAL mode, as Litestream does.
 pub const CONVERT_TO_WAL: bool = true;
 
+/// How often all pages of the database file are compared with what was captured.
+pub const PAGE_CHECK_INTERVAL: Duration = Duration::from_secs(86_400);
+
 /// How long merged ranges of each level last: five minutes, an hour, a day.
 pub const MERGE_INTERVALS: [Option<Duration>; Level::COUNT] =
     [Some(Duration::from_secs(300)), Some(Duration::from_secs(3600)), Some(Duration::from_secs(86_400))];

@@ -47,7 +47,8 @@ pub fn parse(file: &str, text: &str, environment: &Environment, expand: bool) ->
         expand::Expanded { text: text.to_owned(), unset: Vec::new() }
     };
     let raw = raw::parse(file, &expanded.text, &expanded.unset)?;
-    resolve::resolve(raw, file, environment, &expanded.unset)
+    let resolved = resolve::resolve(raw, file, environment, &expanded.unset);
+    resolved.map_err(|error| error.with_line(file, |place| raw::line_of(&expanded.text, place)))
 }
 
 #[cfg(test)]

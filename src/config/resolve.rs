@@ -151,6 +151,7 @@ impl Resolver<'_> {
             max_wal_bytes: self.max_wal_bytes(place, raw.max_wal_mib)?,
             busy_timeout: self.interval(place, "busy-timeout", raw.busy_timeout, defaults.busy_timeout)?,
             merge_intervals: self.merge_intervals(place, raw.merge_intervals)?,
+            page_check_interval: positive_or(raw.page_check_interval, defaults.page_check_interval),
             convert_to_wal: raw.convert_to_wal.map_or(defaults.convert_to_wal, |Switch(on)| on),
             path: defaults.path,
             replicas: self.replicas(raw.replica, raw.replicas.map(|list| list.0), raw.snapshot, base, place)?,

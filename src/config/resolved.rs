@@ -47,6 +47,8 @@ pub struct DatabaseConfig {
     pub convert_to_wal: bool,
     /// How long merged ranges of each level last; all `None`: nothing is merged.
     pub merge_intervals: [Option<Duration>; Level::COUNT],
+    /// How often all pages of the file are compared with what was captured; `None`: never.
+    pub page_check_interval: Option<Duration>,
     /// Where the copies go; names and targets are unique.
     pub replicas: Vec<ReplicaConfig>,
 }
@@ -177,6 +179,7 @@ impl DatabaseConfig {
             busy_timeout: defaults::BUSY_TIMEOUT,
             convert_to_wal: defaults::CONVERT_TO_WAL,
             merge_intervals: defaults::MERGE_INTERVALS,
+            page_check_interval: Some(defaults::PAGE_CHECK_INTERVAL),
             replicas: Vec::new(),
         }
     }

@@ -74,6 +74,7 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>, stores: &Arc<S
             checkpoint_interval: config.checkpoint_interval,
             wal_bytes: config.max_wal_bytes,
             merge_intervals: config.merge_intervals,
+            page_check_interval: config.page_check_interval,
             ..Limits::default()
         },
         replicas: config.replicas.iter().map(|replica| to_replica(config, replica, stores)).collect(),
@@ -117,6 +118,7 @@ fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<St
         retention: config
             .retention
             .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
+        append_only: config.append_only,
         validation_interval: config.validation_interval,
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }

@@ -55,13 +55,7 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         stored_bytes: e.stored_bytes,
         seal: seals.known(&e.name).cloned().map(Box::new),
     };
-    let beyond_end = match (target, end) {
-        (Target::Latest | Target::Position(..), _) => false,
-        (Target::Index(wanted), _) => wanted > last.name.index(),
-        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => later.is_empty() && end < time,
-        (Target::Time(_), PlannedEnd::Commit { .. }) => false,
-        (Target::Time(time), PlannedEnd::LastCommit { modified }) => later.is_empty() && modified < time,
-    };
+    let beyond_end = is_beyond(last, later, target, end);
     let plan = RestorePlan {
         generation: history.generation,
         snapshot: planned(snapshot),
@@ -73,6 +67,17 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
     };
     check_seals(&plan)?;
     Ok(plan)
+}
+
+/// Whether the wanted point lies behind the end of the history.
+fn is_beyond(last: &Entry, later: &[Entry], target: Target, end: PlannedEnd) -> bool {
+    match (target, end) {
+        (Target::Latest | Target::Position(..), _) => false,
+        (Target::Index(wanted), _) => wanted > last.name.index(),
+        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => later.is_empty() && end < time,
+        (Target::Time(_), PlannedEnd::Commit { .. }) => false,
+        (Target::Time(time), PlannedEnd::LastCommit { modified }) => later.is_empty() && modified < time,
+    }
 }
 
 /// What is applied over the snapshot.
@@ -317,14 +322,11 @@ fn check_position(
     seals: &Seals,
     (end, wanted): (PlannedEnd, (Index, Offset)),
 ) -> Result<(), PlanStop> {
-    let reached = match end {
-        PlannedEnd::Commit { at, .. } if at == wanted => true,
-        PlannedEnd::Commit { at, .. } if wanted.1 == Offset(0) && at.0.next() == Some(wanted.0) => match next {
-            Some(next) if (next.name.index(), next.name.offset()) == wanted => {
-                continues(demand(seals, &last.name)?, demand(seals, &next.name)?)
-            }
-            _ => false,
-        },
+    let PlannedEnd::Commit { at, .. } = end else { return Ok(()) };
+    let begins_there = |next: &&Entry| (next.name.index(), next.name.offset()) == wanted;
+    let reached = match next.filter(begins_there) {
+        _ if at == wanted => true,
+        Some(next) if wanted.1 == Offset(0) => continues(demand(seals, &last.name)?, demand(seals, &next.name)?),
         _ => false,
     };
     let missing = PlanError::NoCommit { generation: history.generation, wanted };

@@ -7,6 +7,7 @@ mod attempts;
 mod choose;
 mod download;
 mod error;
+mod extent;
 mod fetch;
 mod forward;
 mod image;
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 
 pub use choose::{Choice, GenerationChoice};
 pub use error::{ApplyError, ObjectFault, RestoreError};
+pub use extent::{Cost, Extent, Gap, Granularity};
 pub use forward::{Forward, rebuild_hashes};
 pub use image::Edge;
 pub use ltx::{LtxChoice, LtxObjectFault, LtxSource};

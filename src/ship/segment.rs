@@ -56,6 +56,7 @@ fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>)
     let frame = frame_bytes(plan.header.page_size);
     let run = (READ_BYTES / frame).max(1) * frame;
     let mut chain = Chain { checksum: plan.from.checksum, ..Chain::begin(&plan.header) };
+    let mut checksum = chain.checksum;
     let mut buffer = vec![0; run.min(usize::try_from(end - offset).unwrap_or(run))];
     while offset < end {
         let len = buffer.len().min(usize::try_from(end - offset).unwrap_or(run));
@@ -67,8 +68,10 @@ fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>)
         }
         sink(chunk)?;
         offset += len as u64;
+        checksum = Chain::claimed(&chunk[len.saturating_sub(frame)..]).map_or(checksum, |(_, checksum)| checksum);
     }
-    Ok(())
+    // It covers every frame before it: what was read is what was captured.
+    if checksum == plan.to().checksum { Ok(()) } else { Err(io::Error::other("the WAL is not what was captured")) }
 }
 
 fn read(source: &Source, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

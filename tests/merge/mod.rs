@@ -6,6 +6,7 @@ mod day;
 mod kills;
 mod processes;
 mod stage;
+mod verify;
 mod year;
 
 use crate::follow::scene::{litestream, setting, url};

@@ -42,6 +42,7 @@ pub struct Stage {
     app: Connection,
     pub commits: u64,
     pub backend: Arc<dyn Backend>,
+    pub limits: Limits,
 }
 
 impl Stage {
@@ -57,7 +58,9 @@ impl Stage {
         )
         .unwrap();
         let backend = Arc::new(FileBackend::new(folder.path().join("replica")));
-        Self { folder, app, commits: 0, backend }
+        // About sixty commits an index.
+        let limits = Limits { checkpoint_pages: 300, checkpoint_interval: None, ..Limits::default() };
+        Self { folder, app, commits: 0, backend, limits }
     }
 
     /// For files of a test.
@@ -81,14 +84,13 @@ impl Stage {
     /// The same, with another way to the replica.
     pub async fn start_on(&self, backend: Arc<dyn Backend>) -> Running {
         let path = self.folder.path().join("app.db");
-        // About sixty commits an index.
-        let limits = Limits { checkpoint_pages: 300, checkpoint_interval: None, ..Limits::default() };
         let point = lightship::ship::find_resume_point(self.backend.as_ref(), WriterId(1), None).await.unwrap();
         if let Some(point) = &point {
             lightship::ship::clear_leftovers(self.backend.as_ref(), point.generation, point.index).await.unwrap();
         }
         let baseline = Baseline::new(self.folder.path(), None);
-        let attached = attach(&path, limits, &[point], &baseline, Generation(7), Self::time(self.commits)).unwrap();
+        let attached =
+            attach(&path, self.limits.clone(), &[point], &baseline, Generation(7), Self::time(self.commits)).unwrap();
         let (stop, stopped) = watch::channel(false);
         let shipper = Shipper {
             log: Arc::clone(attached.follower.log()),

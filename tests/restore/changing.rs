@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,7 +55,7 @@ fn a_download_that_breaks_goes_on_from_there() {
 #[test]
 fn a_store_that_breaks_each_time_is_given_up() {
     let recording = eventful(512, true);
-    let victim = recording.store.keys().into_iter().find(|key| key.contains("/wal/")).unwrap();
+    let victim = recording.store.keys().into_iter().rfind(|key| key.contains("/wal/")).unwrap();
     let key = victim.clone();
     let broken = Faulty::new(Arc::new(recording.store.clone()), move |call| {
         (call.operation == Operation::Get && call.key == key).then_some(Fault::Break(0))
@@ -71,12 +72,17 @@ struct Changing {
     /// Requests until then.
     left: Mutex<usize>,
     listings: AtomicUsize,
+    /// Requests for bytes that are being answered, and the most there ever were.
+    at_once: AtomicUsize,
+    at_once_max: AtomicUsize,
 }
 
 impl Changing {
     fn new(before: &MemoryStore, after: &MemoryStore, left: usize) -> Arc<Self> {
         let (before, after) = (before.clone(), after.clone());
-        Arc::new(Self { before, after, left: Mutex::new(left), listings: AtomicUsize::new(0) })
+        let count = || AtomicUsize::new(0);
+        let (listings, at_once, at_once_max) = (count(), count(), count());
+        Arc::new(Self { before, after, left: Mutex::new(left), listings, at_once, at_once_max })
     }
 
     fn now(&self) -> &MemoryStore {
@@ -109,7 +115,12 @@ impl Backend for Changing {
     }
 
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
+        let at_once = 1 + self.at_once.fetch_add(1, Ordering::SeqCst);
+        self.at_once_max.fetch_max(at_once, Ordering::SeqCst);
         let got = self.now().get(key, range).await;
+        // Others have a chance to ask meanwhile.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
         let mut left = self.left.lock().unwrap();
         *left = left.saturating_sub(1);
         got
@@ -217,4 +228,16 @@ fn parts_of_an_object_that_ends_early_are_an_error_with_its_name() {
     object.0 = Bytes::copy_from_slice(&object.0[..6 << 20]);
     let error = refusal(Arc::new(store), Target::Latest).to_string();
     assert!(error.contains(&victim), "{error}");
+}
+
+#[test]
+fn a_large_object_is_fetched_in_parts_and_several_at_once() {
+    let mut recording = Recording::new(4096, true);
+    recording.commit("INSERT INTO t VALUES (1, randomblob(30000000))");
+    recording.ship();
+    let slow = Changing::new(&recording.store, &recording.store, usize::MAX);
+    let (restored, _) = restore_from(slow.clone(), Target::Latest).unwrap();
+    assert!(restored == recording.states.last().unwrap().bytes);
+    let at_once = slow.at_once_max.load(Ordering::SeqCst);
+    assert!((3..=8).contains(&at_once), "{at_once}");
 }

@@ -99,7 +99,9 @@ fn three() -> (tempfile::TempDir, Vec<u8>) {
     let at = folder.path().display();
     let database =
         |name: &str, replica: &str| format!("  - path: {at}/{name}\n    replicas:\n      - path: {at}/{replica}\n");
-    let databases = [("a/one.db", "replica"), ("a/x/two.db", "empty"), ("b/one.db", "replica")];
+    let copied = std::process::Command::new("cp").args(["-r", "replica", "again"]).current_dir(folder.path()).status();
+    assert!(copied.unwrap().success());
+    let databases = [("a/one.db", "replica"), ("a/x/two.db", "empty"), ("b/one.db", "again")];
     let config: String = databases.iter().map(|(name, replica)| database(name, replica)).collect();
     std::fs::write(folder.path().join("l.yml"), format!("dbs:\n{config}")).unwrap();
     (folder, recording.states.last().unwrap().bytes.clone())

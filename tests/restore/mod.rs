@@ -11,10 +11,10 @@ mod plans;
 mod recording;
 mod replicas;
 mod sealed;
-mod store;
+pub mod store;
 mod target;
 mod unsealed;
-mod verify;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

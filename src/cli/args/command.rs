@@ -179,6 +179,8 @@ pub struct Verify {
     pub all: bool,
     /// Whether a temporary restore is checked by SQLite.
     pub full: bool,
+    /// Whether only the last scheduled result is told.
+    pub last: bool,
     /// Whether the answer is JSON.
     pub json: bool,
 }

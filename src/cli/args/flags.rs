@@ -297,6 +297,9 @@ pub struct Verify {
     /// Also restore the newest state to a temporary file, and run SQLite's integrity_check on it
     #[arg(long)]
     pub full: bool,
+    /// Only tell what the last scheduled verification (validation-interval) found
+    #[arg(long, conflicts_with_all = ["all", "full"])]
+    pub last: bool,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::cli::args::{Restore, Until};
+use crate::cli::args::{Restore, RestoreOutput, Until};
 use crate::cli::error::CliError;
 use crate::cli::replicas::Replicas;
 use crate::config::default_meta_path;
@@ -46,7 +46,9 @@ pub async fn restore_one(
                 let (frames, index) = (uncommitted.frames, uncommitted.index);
                 progress.warn(&format!("index {index} ends with {frames} frames that were never committed; dropped"));
             }
-            keep_pages(&replicas, output, &report, progress);
+            if command.output != RestoreOutput::Stdout {
+                keep_pages(&replicas, output, &report, progress);
+            }
             Ok(Done::Restored(Box::new(report)))
         }
         Err(error @ RestoreError::NoBackups) if command.if_replica_exists => Ok(Done::Skipped(error.to_string())),

@@ -77,3 +77,26 @@ fn merging_and_retention_leave_few_objects_in_the_bucket() {
     assert!(stage.restored() == stage.scene.source());
     assert!(stage.restored_by(&litestream("LITESTREAM", "0.3.13")).unwrap() == stage.scene.source());
 }
+
+/// What falls due is looked at here, and asked of the store only if something has changed.
+#[test]
+fn an_idle_database_gets_no_second_snapshot_and_is_not_looked_at() {
+    let stage = Stage::new();
+    let proxy = Proxy::before(stage.server.address);
+    let mut stage = stage.via(proxy.address);
+    let keys = "snapshot-interval: 300ms, retention: 1s, retention-check-interval: 300ms}";
+    stage.scene.more_replicas = stage.scene.more_replicas.replace('}', &format!(", {keys}"));
+    let app = stage.scene.writer(&["--commits", "1", "--stay"]);
+    let replicator = stage.replicate_and_wait();
+    replicator.wait_for("snapshot written");
+    let snapshots = || stage.keys().iter().filter(|key| key.contains("/snapshots/")).count();
+    let first = snapshots();
+    // Until what was shipped has been looked at.
+    std::thread::sleep(Duration::from_secs(2));
+    proxy.forget();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(by_method(&proxy), BTreeMap::new(), "{:?}\n{}", proxy.requests(), stage.scene.log());
+    assert!(snapshots() <= first + 1);
+    replicator.stop_well();
+    drop(app);
+}

@@ -1,5 +1,6 @@
 //! Replicas in S3: a real server, real programs that write and read the same bucket, and a proxy that fails.
 
+mod append_only;
 mod clouds;
 mod economy;
 mod faults;
