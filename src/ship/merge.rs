@@ -245,7 +245,7 @@ struct NotMerged {
     unclean: Option<(Generation, Index)>,
 }
 
-/// If it cannot be done to the end, everything is put back. If that fails too, the error comes with false.
+/// At the end of the history everything is put back if it cannot be done; if that fails too, the error comes with false.
 async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: Bytes) -> Result<(), (Error, bool)> {
     let Some((first, others)) = parts.split_first() else { return Ok(()) };
     let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
@@ -258,6 +258,10 @@ async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: B
         }
     }
     let Err(error) = done else { return Ok(()) };
+    if end == End::Later {
+        // Beside the merged object the others do no harm.
+        return Err((error, true));
+    }
     let mut undone = true;
     // The first comes last: until then the merged object holds everything.
     for part in parts.iter().rev() {
