@@ -311,7 +311,7 @@ impl Database {
         match follower.need() {
             Need::Nothing(again_at) if !check => (follower, Ok(Tick { again_at, ..Tick::default() })),
             Need::Light if !check => {
-                let ticked = follower.tick(now);
+                let ticked = follower.look(now);
                 (follower, ticked)
             }
             _ => {

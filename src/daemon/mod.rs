@@ -3,6 +3,7 @@
 mod backend;
 mod database;
 mod exec;
+mod memory;
 mod pace;
 mod state;
 mod supervisor;
@@ -10,5 +11,6 @@ mod supervisor;
 pub use backend::open_backend;
 pub use database::{Database, OpenBackend, Replica};
 pub use exec::{Child, ChildEnd};
+pub use memory::use_little_memory;
 pub use state::{StateError, StateFolder};
 pub use supervisor::run;

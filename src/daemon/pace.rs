@@ -31,7 +31,7 @@ const BUSY_GAP: Duration = Duration::from_millis(12);
 /// So many of them in a row begin the polling.
 const BUSY_TICKS: u32 = 25;
 /// How often a busy database is looked at.
-const BUSY_POLL: Duration = Duration::from_millis(10);
+const BUSY_POLL: Duration = Duration::from_millis(20);
 /// A database without commits for so long is waited for again.
 const QUIET: Duration = Duration::from_millis(200);
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::capture::hash_run;
+use super::growth::Growth;
 use super::identity::Identity;
 use super::log::{CommitLog, Mark, Opening, Source};
 use super::snapshot::{Overlay, read_pages};
@@ -141,6 +142,7 @@ pub fn attach(
         lease_from: 0,
         snapshot_wanted_since: None,
         handover_at: instant,
+        growth: Growth::new(instant),
         bulk_at: instant,
         not_before: instant,
         failures: 0,

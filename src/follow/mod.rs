@@ -11,6 +11,7 @@
 
 mod attach;
 mod capture;
+mod growth;
 mod handover;
 mod identity;
 pub mod log;
@@ -33,6 +34,7 @@ use crate::segment::PageHashes;
 use crate::sqlite::{self, Connection};
 use crate::types::{Index, PageSize, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
+use growth::Growth;
 use identity::Identity;
 use wal_file::WalFile;
 
@@ -188,6 +190,7 @@ pub struct Follower {
     lease_from: u64,
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
+    growth: Growth,
     bulk_at: Instant,
     not_before: Instant,
     failures: u32,
@@ -217,7 +220,7 @@ pub struct Tick {
     pub commits: usize,
     /// A handover to a new WAL succeeded.
     pub handover: bool,
-    /// When to tick again even if nothing happens.
+    /// When to tick again even if nothing happens; at once if a handover is due.
     pub again_at: Option<Instant>,
 }
 
@@ -260,28 +263,36 @@ impl Follower {
     /// # Errors
     /// If continuity is lost: this follower is of no further use then.
     pub fn tick(&mut self, now: Timestamp) -> Result<Tick, Lost> {
-        self.step(now).inspect_err(|lost| self.save_unsealed(lost))
+        let mut tick = self.look(now)?;
+        if self.handover_due().is_some_and(|due| due <= Instant::now()) {
+            tick.handover = self.hand_over(now).inspect_err(|lost| self.save_unsealed(lost))?;
+            tick.again_at = self.next_look(tick.commits > 0);
+        }
+        Ok(tick)
     }
 
-    fn step(&mut self, now: Timestamp) -> Result<Tick, Lost> {
-        let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
+    /// Captures what is new; a handover that is due is left to the next [`Follower::tick`].
+    ///
+    /// # Errors
+    /// If continuity is lost: this follower is of no further use then.
+    pub fn look(&mut self, now: Timestamp) -> Result<Tick, Lost> {
+        self.see(now).inspect_err(|lost| self.save_unsealed(lost))
+    }
+
+    fn see(&mut self, now: Timestamp) -> Result<Tick, Lost> {
+        let before = self.tail_frames().unwrap_or(0);
+        let commits = self.observe(now)?;
         self.withdraw_stale_snapshot();
         self.release_lease();
-        if tick.commits == 0 {
+        if commits == 0 {
             // An idle database keeps no memory that it does not need.
             self.buffer = Vec::new();
             self.log.rest();
         }
-        if let Some(due) = self.handover_due() {
-            let instant = Instant::now();
-            if due <= instant {
-                tick.handover = self.hand_over(now)?;
-                tick.again_at = self.handover_due();
-            } else {
-                tick.again_at = Some(due);
-            }
-        }
-        Ok(tick)
+        let frames = self.tail_frames().unwrap_or(0);
+        // Fewer than before: the WAL has restarted, and all of them are new.
+        self.growth.saw(frames.checked_sub(before).unwrap_or(frames), Instant::now());
+        Ok(Tick { commits, handover: false, again_at: self.next_look(commits > 0) })
     }
 
     /// Checks that the names of database and WAL still mean the files that are open.

@@ -1,5 +1,6 @@
 //! Shipping: entries of the commit log become objects of a replica, in order and sealed.
 
+mod cadence;
 mod claim;
 mod resume;
 mod segment;

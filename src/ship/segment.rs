@@ -48,24 +48,24 @@ fn write_object<W: Write>(plan: &SegmentPlan, author: &Author, out: W) -> io::Re
 }
 
 fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    if plan.from.offset.0 == 0 {
-        sink(&plan.header.to_bytes())?;
-    }
     let (mut offset, end) = (plan.from.source.offset.max(WAL_HEADER_BYTES as u64), plan.to().source.offset);
     let frame = frame_bytes(plan.header.page_size);
     let run = (READ_BYTES / frame).max(1) * frame;
     let mut chain = Chain { checksum: plan.from.checksum, ..Chain::begin(&plan.header) };
-    let mut buffer = vec![0; run.min(usize::try_from(end - offset).unwrap_or(run))];
+    // The header of an index goes with its first frames.
+    let mut head = if plan.from.offset.0 == 0 { WAL_HEADER_BYTES } else { 0 };
+    let mut buffer = vec![0; head + run.min(usize::try_from(end - offset).unwrap_or(run))];
+    buffer[..head].copy_from_slice(&plan.header.to_bytes()[..head]);
     while offset < end {
-        let len = buffer.len().min(usize::try_from(end - offset).unwrap_or(run));
-        let chunk = &mut buffer[..len];
+        let len = run.min(usize::try_from(end - offset).unwrap_or(run));
+        let chunk = &mut buffer[head..head + len];
         read(&plan.source, offset, chunk)?;
         if plan.rebased {
             let adopted: Result<(), FrameFault> = chunk.chunks_mut(frame).try_for_each(|bytes| chain.adopt(bytes));
             adopted.map_err(io::Error::other)?;
         }
-        sink(chunk)?;
-        offset += len as u64;
+        sink(&buffer[..head + len])?;
+        (offset, head) = (offset + len as u64, 0);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use replica_backends::{Backend, Body, Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
+use super::cadence::Cadence;
 use super::claim::read_seal;
 use super::{Author, segment, snapshot};
 use crate::follow::log::ReplicaNo;
@@ -17,7 +18,7 @@ use crate::types::{Generation, Index, Position, Timestamp};
 
 /// Data of one segment, unless a single commit is larger. Small enough that what is under way can be kept in memory
 /// when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
-const SEGMENT_BYTES_MAX: u64 = 4 << 20;
+const SEGMENT_BYTES_MAX: u64 = 2 << 20;
 /// A segment of this size does not wait for more commits.
 const FULL_BYTES: u64 = 1 << 20;
 /// A segment up to this size is made in passing: that takes less than handing it to another thread.
@@ -78,7 +79,7 @@ impl Shipper {
     /// If another writer has taken over the generation.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), Conflict> {
         let mut news = self.log.subscribe();
-        let mut last_start: Option<Instant> = None;
+        let mut cadence = Cadence::new(self.sync_interval);
         let mut failures = 0;
         loop {
             news.borrow_and_update();
@@ -95,19 +96,16 @@ impl Shipper {
                 }
                 continue;
             }
-            if !stopping
-                && !is_urgent(&work)
-                && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(at.elapsed()))
-            {
-                // Leading edge: only what follows an upload closely waits, and gathers commits meanwhile.
+            let now = Instant::now();
+            if !stopping && !is_urgent(&work) && cadence.due(now) > now {
                 tokio::select! {
-                    () = time::sleep(wait) => {}
+                    () = time::sleep_until(cadence.due(now).into()) => {}
+                    _ = news.changed() => {}
                     _ = stop.changed() => {}
                 }
-                last_start = None;
                 continue;
             }
-            last_start = Some(Instant::now());
+            cadence.start(now);
             match self.ship(work).await {
                 Ok(()) => failures = self.note_success(failures),
                 Err(Failure::Conflict(conflict)) => return Err(conflict),
