@@ -3,6 +3,7 @@
 //! Each function takes what may come from a disk or a network, and panics if it finds a promise broken.
 
 use crate::config::{self, Environment};
+use crate::ltx;
 use crate::segment::{Decoder, Encoder, Seal, SealKind, Tail};
 use crate::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader, frame_bytes};
 
@@ -68,8 +69,25 @@ fn decoded(object: &[u8]) -> Option<(Vec<u8>, Option<Seal>)> {
         data.extend_from_slice(block);
     }
     let seal = decoder.finish().ok()?;
-    assert!(seal.as_ref().is_none_or(|seal| seal.kind == SealKind::Snapshot || !seal.commits.is_empty()));
+    assert!(
+        seal.as_ref().is_none_or(|seal| seal.kind == SealKind::Snapshot || seal.is_end() || !seal.commits.is_empty())
+    );
     Some((data, seal))
+}
+
+/// An LTX file is read or refused. What is read has pages that ascend, and none beyond its database.
+pub fn ltx_decode(file: &[u8]) {
+    let Ok(mut decoder) = ltx::Decoder::open(file) else { return };
+    let header = *decoder.header();
+    let mut last = 0;
+    while let Ok(Some((page, content))) = decoder.next_page() {
+        assert!(last < page.get() && page.get() <= header.commit.0);
+        assert_eq!(content.len(), header.page_size.bytes());
+        last = page.get();
+    }
+    if decoder.finish().is_ok() && header.is_whole() {
+        assert!(header.commit.0 <= last + 1, "a whole database lacks pages");
+    }
 }
 
 /// A configuration is read or refused; an error names the file, and is one that can be printed.

@@ -6,9 +6,11 @@ pub mod follow;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod history;
+pub mod ltx;
 pub mod restore;
 pub mod segment;
 pub mod ship;
 pub mod sqlite;
 pub mod types;
+pub mod verify;
 pub mod wal;

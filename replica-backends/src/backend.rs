@@ -14,10 +14,10 @@ use crate::Result;
 /// The bytes of an object on their way out of a store.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// A store of immutable objects under `/`-separated relative keys.
+/// A store of objects under `/`-separated relative keys.
 ///
 /// Guarantees that every implementation gives (and the conformance suite checks):
-/// - an object becomes visible whole or not at all, and is durable when [`Backend::put_new`] returns;
+/// - an object becomes visible whole or not at all, and is durable when the put returns;
 /// - [`Backend::put_new`] never changes an object that exists;
 /// - [`Backend::list`] is in strictly ascending byte order of the keys, whatever their number.
 #[async_trait]
@@ -31,6 +31,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// durable.
     /// If the future is dropped, the object may or may not appear, but whole if it does.
     async fn put_new(&self, key: &str, body: Body) -> Result<u64>;
+
+    /// Puts `body` in the place of `key`, or creates it, and returns the stored size in bytes. A reader sees the old
+    /// object or the new one, whole; if this fails, or the future is dropped, either may be there.
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64>;
 
     /// Reads `key`, or a part of it. A range that reaches past the end is cut at the end.
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream>;
@@ -82,6 +86,7 @@ pub enum ByteRange {
 pub struct Body {
     open: Arc<dyn Fn() -> BoxStream<'static, io::Result<Bytes>> + Send + Sync>,
     whole: Option<Bytes>,
+    len_max: Option<u64>,
 }
 
 impl Body {
@@ -92,7 +97,19 @@ impl Body {
     where
         F: Fn() -> BoxStream<'static, io::Result<Bytes>> + Send + Sync + 'static,
     {
-        Self { open: Arc::new(open), whole: None }
+        Self { open: Arc::new(open), whole: None, len_max: None }
+    }
+
+    /// The same body, of which it is known that it has at most `len` bytes, or hardly more.
+    #[must_use]
+    pub fn with_len_max(self, len: u64) -> Self {
+        Self { len_max: Some(len), ..self }
+    }
+
+    /// How many bytes it has at most, if that is known: a store with a limit on the number of parts makes them larger.
+    #[must_use]
+    pub fn len_max(&self) -> Option<u64> {
+        self.len_max.or_else(|| self.whole.as_ref().map(|bytes| bytes.len() as u64))
     }
 
     /// The whole body, if it is in memory already.
@@ -111,7 +128,7 @@ impl Body {
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         let again = bytes.clone();
-        Self { open: Arc::new(move || stream::iter([Ok(again.clone())]).boxed()), whole: Some(bytes) }
+        Self { open: Arc::new(move || stream::iter([Ok(again.clone())]).boxed()), whole: Some(bytes), len_max: None }
     }
 }
 

@@ -8,7 +8,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// [`crate::Backend::put_new`].
+    /// [`crate::Backend::put_new`] and [`crate::Backend::put_over`].
     Put,
     /// [`crate::Backend::get`].
     Get,
@@ -90,6 +90,16 @@ impl Error {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Why it failed, without saying what was tried.
+    pub(crate) fn cause(&self) -> String {
+        self.source.to_string()
+    }
+
+    /// The same error, of the operation that a step of it served.
+    pub(crate) fn during(self, operation: Operation) -> Self {
+        Self { operation, ..self }
     }
 
     /// Whether the same request may succeed later without anybody changing it.

@@ -1,7 +1,7 @@
 //! The places Lightship keeps replicas.
 //!
 //! A [`Backend`] speaks keys and bytes only: it knows nothing of generations, segments or seals. Drivers live in
-//! one module each ([`mod@file`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
+//! one module each ([`mod@file`], [`mod@s3`] on [`mod@cloud`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -27,12 +27,14 @@
 //! ```
 
 mod backend;
+pub mod cloud;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
 mod error;
 pub mod file;
 mod key;
 pub mod layers;
+pub mod s3;
 
 pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
 pub use error::{Error, ErrorKind, Operation, Result};

@@ -5,6 +5,7 @@
 
 mod command;
 mod flags;
+mod point;
 mod value;
 
 use std::ffi::{OsStr, OsString};
@@ -15,8 +16,8 @@ use crate::config::replica_url;
 use crate::config::suggest::did_you_mean;
 
 pub use command::{
-    Command, ConfigSource, Databases, Demo, Generations, PARALLELISM, Replicate, ReplicateSource, Restore, Snapshots,
-    Source, Until, Wal,
+    Command, ConfigSource, Databases, Demo, Generations, Ltx, PARALLELISM, Point, PointAction, Points, Replicate,
+    ReplicateSource, Restore, Retention, Snapshots, Source, Until, Verify, Wal,
 };
 
 /// An end before the beginning: help, or an error in the command line.
@@ -116,8 +117,23 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
             generation: stated(flags.generation).map(|text| value::generation(&text)).transpose()?,
             json: flags.json,
         }),
+        flags::Command::Ltx(flags) => Command::Ltx(Ltx {
+            source: source(flags.arguments, flags.config, "database path or replica URL required")?,
+            replica: stated(flags.replica),
+            level: value::level(&stated(flags.level).unwrap_or_else(|| "0".to_owned()))?,
+            json: flags.json,
+        }),
         flags::Command::Replicate(flags) => Command::Replicate(replicate(flags)?),
         flags::Command::Restore(flags) => Command::Restore(restore(flags)?),
+        flags::Command::Points(flags) => Command::Points(Points {
+            source: source(flags.arguments, flags.config, "database path or replica URL required")?,
+            replica: stated(flags.replica),
+            around: stated(flags.around).map(|text| value::timestamp(&text)).transpose()?,
+            json: flags.json,
+        }),
+        flags::Command::Point(flags) => Command::Point(point::point(flags)?),
+        flags::Command::Retention(flags) => Command::Retention(retention(flags)?),
+        flags::Command::Verify(flags) => Command::Verify(verify(flags)?),
         flags::Command::Version(flags) => {
             no_more_than(0, &flags.arguments)?;
             Command::Version
@@ -149,11 +165,22 @@ fn replicate(flags: flags::Replicate) -> Result<Replicate, String> {
 fn restore(flags: flags::Restore) -> Result<Restore, String> {
     let index = stated(flags.index).map(|text| value::index(&text)).transpose()?;
     let timestamp = stated(flags.timestamp).map(|text| value::timestamp(&text)).transpose()?;
-    let until = match (index, timestamp) {
-        (Some(_), Some(_)) => return Err("cannot specify index & timestamp to restore".to_owned()),
-        (Some(index), None) => Until::Index(index),
-        (None, Some(timestamp)) => Until::Timestamp(timestamp),
-        (None, None) => Until::Latest,
+    let txid = stated(flags.txid).map(|text| value::txid(&text)).transpose()?;
+    let until = match (index, timestamp, txid, stated(flags.point)) {
+        (Some(_), Some(_), _, _) => return Err("cannot specify index & timestamp to restore".to_owned()),
+        (_, Some(_), Some(_), _) => return Err("cannot specify timestamp & txid to restore".to_owned()),
+        (Some(_), _, Some(_), _) => return Err("cannot specify index & txid to restore".to_owned()),
+        (None, None, None, Some(point)) => Until::Point(point),
+        (_, _, _, Some(_)) => {
+            return Err("cannot specify a point & an index, a timestamp or a txid to restore".to_owned());
+        }
+        (Some(index), None, None, None) => Until::Index(index),
+        (None, Some(timestamp), None, None) => Until::Timestamp(timestamp),
+        (None, None, Some(_), None) if stated(flags.generation.clone()).is_some() => {
+            return Err("cannot specify generation & txid to restore".to_owned());
+        }
+        (None, None, Some(txid), None) => Until::Txid(txid),
+        (None, None, None, None) => Until::Latest,
     };
     let source = source(flags.arguments, flags.config, "database path or replica URL required")?;
     let output = flags.output.filter(|path| !path.as_os_str().is_empty());
@@ -172,6 +199,29 @@ fn restore(flags: flags::Restore) -> Result<Restore, String> {
         dry_run: flags.dry_run,
         progress: !flags.no_progress,
     })
+}
+
+fn retention(flags: flags::Retention) -> Result<Retention, String> {
+    let keep = stated(flags.retention).map(|text| value::duration("retention", &text)).transpose()?;
+    let source = source(flags.arguments, flags.config, "database path or replica URL required")?;
+    if matches!(source, Source::Url(_)) && keep.is_none() {
+        return Err(
+            "with a replica URL there is no configuration; say with -retention how long everything is kept".to_owned()
+        );
+    }
+    Ok(Retention { source, replica: stated(flags.replica), keep, dry_run: flags.dry_run })
+}
+
+fn verify(flags: flags::Verify) -> Result<Verify, String> {
+    let config = config(flags.config);
+    let source = |argument: OsString| match argument.to_str().filter(|text| replica_url::is_url(text)) {
+        Some(_) if config.path.is_some() => Err(URL_AND_CONFIG.to_owned()),
+        Some(url) => Ok(Source::Url(url.to_owned())),
+        None => Ok(Source::Database { path: argument.into(), config: config.clone() }),
+    };
+    let sources = flags.arguments.into_iter().map(source).collect::<Result<_, _>>()?;
+    let replica = stated(flags.replica);
+    Ok(Verify { sources, replica, all: flags.all, full: flags.full, json: flags.json, config })
 }
 
 const URL_AND_CONFIG: &str = "cannot specify a replica URL and the -config flag";

@@ -12,12 +12,14 @@ pub struct Flag {
     pub name: String,
     /// Whether it needs a value; if not, it is a switch.
     pub takes_value: bool,
+    /// Whether each of several counts; if not, the last one wins.
+    pub repeats: bool,
 }
 
 /// A command line after its command, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Arguments {
-    /// Flags with their values, each name once.
+    /// Flags with their values, each name once unless it repeats.
     pub values: Vec<(String, OsString)>,
     /// Switches that are on.
     pub switches: Vec<String>,
@@ -95,7 +97,7 @@ impl Arguments {
     }
 
     fn set_value(&mut self, flag: &Flag, value: OsString) {
-        self.values.retain(|(name, _)| *name != flag.name);
+        self.values.retain(|(name, _)| flag.repeats || *name != flag.name);
         self.values.push((flag.name.clone(), value));
     }
 

@@ -263,6 +263,7 @@ async fn restore_and_compare(stage: &Stage, database: &Path, restored: &Path) ->
     let request = RestoreRequest {
         target: Target::Latest,
         generation: None,
+        txid: None,
         output: restored.to_owned(),
         parallelism: super::args::PARALLELISM,
     };

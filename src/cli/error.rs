@@ -40,13 +40,62 @@ pub enum CliError {
         /// Of how many.
         all: usize,
     },
+    /// A store cannot be read or written.
+    #[error(transparent)]
+    Store(replica_backends::Error),
+    /// Not everything that was to be deleted is; each failure has been reported.
+    #[error("not everything was deleted")]
+    NotPruned,
+    /// Some replicas have failed; each has been reported.
+    #[error("{failed} of {all} replicas failed")]
+    Points {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// A history of Litestream's knows no commits.
+    #[error("Litestream wrote this history, so its commits are not known, and no point can name one of them")]
+    NoProof,
+    /// The same, of one object.
+    #[error("{0} has no seal, so its commits are not known")]
+    NoCommits(String),
+    /// `-point` names none.
+    #[error("no replica has a point called {0:?}; see point list")]
+    NoPoint(String),
+    /// The position of a point cannot be told apart from the one after it.
+    #[error("point {name} is at {wanted}, but there is another commit of the same millisecond behind it")]
+    PointAmbiguous {
+        /// Its name.
+        name: String,
+        /// Its position.
+        wanted: crate::types::Position,
+    },
     /// The user wants to stop.
     #[error("interrupted; nothing has been restored")]
     Interrupted,
+    /// A replica is damaged; each fault has been reported.
+    #[error("verification failed")]
+    VerifyFailed,
+    /// Not everything could be found out; what not has been reported.
+    #[error("verification is inconclusive")]
+    Inconclusive,
     /// No threads, or no descriptors.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     /// The demo did not show what it is to show.
     #[error(transparent)]
     Demo(#[from] super::demo::DemoError),
+}
+
+impl CliError {
+    /// What the program exits with.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::VerifyFailed => 2,
+            Self::Inconclusive => 3,
+            _ => 1,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What the listing commands have in common: every replica is read, and one that cannot be is an error at the end.
 
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::console::Console;
 use super::error::CliError;
@@ -47,4 +48,15 @@ pub fn print<const COLUMNS: usize>(
         table.push(cells);
     }
     console.table(&table.render());
+}
+
+/// Gives up when told to, so that what has been begun is removed.
+pub async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    tokio::select! {
+        done = work => Ok(done),
+        _ = terminate.recv() => Err(CliError::Interrupted),
+        _ = interrupt.recv() => Err(CliError::Interrupted),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
@@ -15,13 +16,15 @@ pub fn start(logging: &Logging) {
         (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal())
     };
     let level = match logging.level {
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
     };
+    // Libraries speak of their own affairs, and may show what was signed.
+    let filter = EnvFilter::new(format!("error,lightship={level},replica_backends={level}"));
     let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(terminal)
         .with_target(false)

@@ -10,11 +10,16 @@ mod error;
 mod generations;
 mod listing;
 mod logging;
+mod ltx;
+mod point;
+mod points;
 mod replicas;
 mod replicate;
 mod restore;
+mod retention;
 mod snapshots;
 pub mod table;
+mod verify;
 mod version;
 mod wal;
 
@@ -25,7 +30,8 @@ use args::Command;
 use console::Console;
 use error::CliError;
 
-/// Carries out a command line, the name of the program first. 0 is success; everything else is 1, as in Litestream 0.3.
+/// Carries out a command line, the name of the program first. 0 is success; everything else is 1, as in Litestream 0.3,
+/// but for `verify`.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
     let console = Console;
@@ -41,7 +47,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console.say(&error);
-            ExitCode::FAILURE
+            ExitCode::from(error.code())
         }
     }
 }
@@ -52,7 +58,12 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Generations(command) => generations::run(&command, console),
         Command::Snapshots(command) => snapshots::run(&command, console),
         Command::Wal(command) => wal::run(&command, console),
+        Command::Ltx(command) => ltx::run(&command, console),
         Command::Restore(command) => restore::run(&command, console),
+        Command::Point(command) => point::run(&command, console),
+        Command::Points(command) => points::run(&command, console),
+        Command::Retention(command) => retention::run(&command, console),
+        Command::Verify(command) => verify::run(&command, console),
         Command::Version => {
             version::run(program, console);
             Ok(())

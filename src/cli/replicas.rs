@@ -6,7 +6,8 @@ use super::args::{ConfigSource, Source};
 use super::console::Console;
 use super::error::CliError;
 use crate::config::{self, Config, Environment, ReplicaConfig};
-use crate::daemon::open_backend;
+use crate::daemon::{Stores, policy_of};
+use crate::history::retention::Policy;
 use crate::restore::NamedBackend;
 
 /// The replicas of one database.
@@ -14,8 +15,12 @@ use crate::restore::NamedBackend;
 pub struct Replicas {
     /// The database; `None` for a replica known by its URL only.
     pub database: Option<PathBuf>,
+    /// Its state folder.
+    pub meta_path: Option<PathBuf>,
     /// In the order of the configuration.
     pub backends: Vec<NamedBackend>,
+    /// What each of them keeps.
+    pub policies: Vec<Policy>,
 }
 
 /// The configuration that the flags name. What its author should hear is said.
@@ -34,7 +39,8 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     match source {
         Source::Url(url) => {
             let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
-            Ok(Replicas { database: None, backends: vec![backend(&replica, Path::new(""))?] })
+            let backends = vec![backend(&replica, Path::new(""), &Stores::default())?];
+            Ok(Replicas { database: None, meta_path: None, backends, policies: vec![policy_of(&replica)] })
         }
         Source::Database { path, config } => {
             let (config, environment) = load_config(config, console)?;
@@ -47,15 +53,19 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
                     None => CliError::NoReplicas(database),
                 });
             }
-            let backends = wanted.into_iter().map(|r| backend(r, &database.path)).collect::<Result<_, _>>()?;
-            Ok(Replicas { database: Some(database.path.clone()), backends })
+            let policies = wanted.iter().map(|replica| policy_of(replica)).collect();
+            let stores = Stores::default();
+            let backends = wanted.into_iter().map(|r| backend(r, &database.path, &stores)).collect::<Result<_, _>>()?;
+            let (path, meta_path) = (database.path.clone(), database.meta_path.clone());
+            Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends, policies })
         }
     }
 }
 
-fn backend(replica: &ReplicaConfig, database: &Path) -> Result<NamedBackend, CliError> {
+fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> Result<NamedBackend, CliError> {
     replica.ensure_supported(database)?;
-    let backend = open_backend(&replica.target, database)
+    let backend = stores
+        .open(&replica.target, database)
         .ok_or_else(|| CliError::NoDriver(replica.name.clone(), replica.target.to_string()))?;
     Ok(NamedBackend { name: replica.name.clone(), backend })
 }

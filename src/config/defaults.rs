@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::types::Level;
+
 /// Where the configuration is sought when neither `-config` nor `LITESTREAM_CONFIG` names a file.
 pub const CONFIG_PATH: &str = "/etc/litestream.yml";
 
@@ -22,6 +24,10 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether a database in another journal mode is put into WAL mode, as Litestream does.
 pub const CONVERT_TO_WAL: bool = true;
+
+/// How long merged ranges of each level last: five minutes, an hour, a day.
+pub const MERGE_INTERVALS: [Option<Duration>; Level::COUNT] =
+    [Some(Duration::from_secs(300)), Some(Duration::from_secs(3600)), Some(Duration::from_secs(86_400))];
 
 /// Least time between two uploads to a file replica. It costs nothing to write often, so it is short.
 pub const SYNC_INTERVAL_FILE: Duration = Duration::from_millis(50);

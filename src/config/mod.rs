@@ -24,10 +24,10 @@ use std::path::Path;
 pub use environment::{Environment, Lookup};
 pub use error::ConfigError;
 pub use locate::{CONFIG_VARIABLE, locate};
-pub use resolved::{AgeConfig, Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig};
+pub use resolved::{AgeConfig, Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig, RetentionTier};
 pub use resolved::{default_meta_path, default_sync_interval};
 pub use secret::Secret;
-pub use target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget};
+pub use target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Login, S3Target, SftpTarget};
 
 /// Reads the configuration in the file at `path`; `expand` says whether variables in its text are replaced.
 pub fn load(path: &Path, environment: &Environment, expand: bool) -> Result<Config, ConfigError> {

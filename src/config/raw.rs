@@ -11,7 +11,7 @@ mod value;
 use serde::Deserialize;
 
 pub use unused::UnusedKey;
-pub use value::{Interval, List, Switch, WholeNumber};
+pub use value::{Interval, Keeping, List, Switch, WholeNumber};
 
 use super::expand::UnsetVariable;
 use super::{ConfigError, Secret};
@@ -73,6 +73,7 @@ keys! {
         max_checkpoint_page_count: WholeNumber = "max-checkpoint-page-count",
         busy_timeout: Interval = "busy-timeout",
         convert_to_wal: Switch = "convert-to-wal",
+        merge_intervals: List<Interval> = "merge-intervals",
         restore_if_db_not_exists: Switch = "restore-if-db-not-exists",
         snapshot: RawSnapshot = "snapshot",
         replica: RawReplica = "replica",
@@ -88,7 +89,8 @@ keys! {
         path: String = "path",
         // May hold a password.
         url: Secret = "url",
-        retention: Interval = "retention",
+        retention: Keeping = "retention",
+        append_only: Switch = "append-only",
         retention_check_interval: Interval = "retention-check-interval",
         sync_interval: Interval = "sync-interval",
         snapshot_interval: Interval = "snapshot-interval",
@@ -107,6 +109,14 @@ keys! {
         password: Secret = "password",
         key_path: String = "key-path",
         age: RawAge = "age",
+    }
+}
+
+keys! {
+    /// Which states are kept for how long.
+    pub struct RawTier at "an item of retention", unused::NONE {
+        every: Interval = "every",
+        span: Interval = "for",
     }
 }
 

@@ -1,6 +1,7 @@
 //! From what the author typed to what the program needs: defaults, checks, absolute paths.
 
 mod replica;
+mod s3;
 mod target;
 
 use std::path::{Path, PathBuf};
@@ -8,9 +9,10 @@ use std::time::Duration;
 
 use super::duration::GoDuration;
 use super::expand::UnsetVariable;
-use super::raw::{Interval, RawConfig, RawDatabase, RawLogging, RawReplica, Switch, UnusedKey, WholeNumber};
+use super::raw::{Interval, List, RawConfig, RawDatabase, RawLogging, RawReplica, Switch, UnusedKey, WholeNumber};
 use super::resolved::{Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig, first_repeated};
 use super::{ConfigError, Environment, Secret, defaults, replica_url};
+use crate::types::Level;
 
 /// Everything that the steps need beside what they resolve, and the warnings they leave.
 struct Resolver<'a> {
@@ -146,6 +148,7 @@ impl Resolver<'_> {
             min_checkpoint_page_count: self.min_page_count(place, raw.min_checkpoint_page_count)?,
             max_checkpoint_page_count: self.max_page_count(place, raw.max_checkpoint_page_count)?,
             busy_timeout: self.interval(place, "busy-timeout", raw.busy_timeout, defaults.busy_timeout)?,
+            merge_intervals: self.merge_intervals(place, raw.merge_intervals)?,
             convert_to_wal: raw.convert_to_wal.map_or(defaults.convert_to_wal, |Switch(on)| on),
             path: defaults.path,
             replicas: self.replicas(raw.replica, raw.replicas.map(|list| list.0), raw.snapshot, base, place)?,
@@ -154,6 +157,28 @@ impl Resolver<'_> {
             self.warn(place, &format!("{} has no replicas and is not backed up", database.path.display()));
         }
         Ok(database)
+    }
+
+    /// An empty list merges nothing.
+    fn merge_intervals(
+        &self,
+        place: &str,
+        given: Option<List<Interval>>,
+    ) -> Result<[Option<Duration>; Level::COUNT], ConfigError> {
+        let Some(List(given)) = given else { return Ok(defaults::MERGE_INTERVALS) };
+        let mut intervals = [None; Level::COUNT];
+        for (slot, Interval(duration)) in intervals.iter_mut().zip(&given) {
+            *slot = duration.positive();
+        }
+        let stated: Vec<Duration> = intervals.iter().copied().flatten().collect();
+        if given.len() == stated.len() && stated.is_sorted_by(|a, b| a < b) {
+            return Ok(intervals);
+        }
+        Err(self.invalid(
+            place,
+            "merge-intervals takes up to three durations, each longer than the one before, \
+                                 such as [5m, 1h, 24h]; [] merges nothing",
+        ))
     }
 
     /// Refuses what cannot be passed over with a warning, because something would not be backed up.

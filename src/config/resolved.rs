@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::target::{ReplicaKind, ReplicaTarget};
 use super::{ConfigError, Environment, Secret, defaults};
+use crate::types::Level;
 
 /// All there is to know before starting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +43,8 @@ pub struct DatabaseConfig {
     pub busy_timeout: Duration,
     /// Whether a database in another journal mode is put into WAL mode.
     pub convert_to_wal: bool,
+    /// How long merged ranges of each level last; all `None`: nothing is merged.
+    pub merge_intervals: [Option<Duration>; Level::COUNT],
     /// Where the copies go; names and targets are unique.
     pub replicas: Vec<ReplicaConfig>,
 }
@@ -55,8 +58,12 @@ pub struct ReplicaConfig {
     pub target: ReplicaTarget,
     /// Least time between two uploads.
     pub sync_interval: Duration,
-    /// How long what a newer snapshot replaces is kept; `None`: for ever.
+    /// How long every state stays restorable; `None`: for ever.
     pub retention: Option<Duration>,
+    /// Of which states some stay restorable for longer.
+    pub retention_tiers: Vec<RetentionTier>,
+    /// Whether nothing is ever deleted, whatever else is said.
+    pub append_only: bool,
     /// Time between two looks for what may be deleted; at most `retention`.
     pub retention_check_interval: Duration,
     /// Time between two snapshots; `None`: only the one a generation begins with.
@@ -65,6 +72,15 @@ pub struct ReplicaConfig {
     pub validation_interval: Option<Duration>,
     /// Encryption with age.
     pub age: AgeConfig,
+}
+
+/// One state in each interval, the last one, for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionTier {
+    /// The interval; more than 0.
+    pub every: Duration,
+    /// For how long.
+    pub keep: Duration,
 }
 
 /// Encryption with age: to whom on writing, as whom on reading. Both empty: none.
@@ -157,6 +173,7 @@ impl DatabaseConfig {
             max_checkpoint_page_count: Some(defaults::MAX_CHECKPOINT_PAGE_COUNT),
             busy_timeout: defaults::BUSY_TIMEOUT,
             convert_to_wal: defaults::CONVERT_TO_WAL,
+            merge_intervals: defaults::MERGE_INTERVALS,
             replicas: Vec::new(),
         }
     }
@@ -188,6 +205,8 @@ impl ReplicaConfig {
             sync_interval: default_sync_interval(target.kind()),
             target,
             retention: Some(defaults::RETENTION),
+            retention_tiers: Vec::new(),
+            append_only: false,
             retention_check_interval: defaults::RETENTION_CHECK_INTERVAL,
             snapshot_interval: None,
             validation_interval: None,
@@ -195,14 +214,14 @@ impl ReplicaConfig {
         }
     }
 
-    /// Refuses what this version can describe but not use: targets other than folders, and encryption.
+    /// Refuses what this version can describe but not use: targets without a driver, and encryption.
     ///
     /// Encryption above all must not be passed over: the copies would lie open.
     pub fn ensure_supported(&self, database: &Path) -> Result<(), ConfigError> {
         let unsupported = |what: String| {
             Err(ConfigError::Unsupported { what, database: database.into(), replica: self.name.clone() })
         };
-        if self.target.kind() != ReplicaKind::File {
+        if !matches!(self.target.kind(), ReplicaKind::File | ReplicaKind::S3) {
             return unsupported(format!("{} replicas", self.target.kind()));
         }
         if self.age != AgeConfig::default() {

@@ -38,10 +38,38 @@ pub struct S3Target {
     pub force_path_style: bool,
     /// Whether the certificate of the service goes unchecked.
     pub skip_verify: bool,
-    /// Who logs in, if the configuration says.
-    pub access_key_id: Option<Secret>,
-    /// The password of that.
-    pub secret_access_key: Option<Secret>,
+    /// How one logs in.
+    pub login: S3Login,
+}
+
+/// Where the credentials for S3 come from. Those that come from a service or a file are renewed before they expire.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum S3Login {
+    /// The instance metadata service of the machine.
+    #[default]
+    Instance,
+    /// Keys, with the session token that temporary ones have.
+    Keys {
+        /// Who.
+        access_key_id: Secret,
+        /// The password of that.
+        secret_access_key: Secret,
+        /// Of temporary keys.
+        session_token: Option<Secret>,
+    },
+    /// A token in a file that is exchanged for keys of a role.
+    WebIdentity {
+        /// The file.
+        token_file: String,
+        /// The role.
+        role_arn: String,
+        /// What the store's log shows.
+        session_name: Option<String>,
+    },
+    /// The service of the container, at this path.
+    Container(String),
+    /// The service of the pod, at this URL, with the token in this file.
+    Pod(String, String),
 }
 
 /// A place in Google Cloud Storage; the credentials are the surroundings' own.

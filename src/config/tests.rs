@@ -66,6 +66,10 @@ fn keys_of_a_database_are_used() {
     assert_eq!(database("meta-path: ./m").meta_path, Path::new("./m"));
     assert_eq!(database("monitor-interval: 100ms").monitor_interval, Duration::from_millis(100));
     assert_eq!(database("checkpoint-interval: 0").checkpoint_interval, None);
+    let hour = Some(Duration::from_secs(3600));
+    assert_eq!(database("merge-intervals: [1h]").merge_intervals, [hour, None, None]);
+    assert_eq!(database("merge-intervals: []").merge_intervals, [None; 3]);
+    assert_eq!(database("").merge_intervals, defaults::MERGE_INTERVALS);
     assert_eq!(database("checkpoint-interval: -1s").checkpoint_interval, None);
     assert_eq!(database("checkpoint-interval: 5s").checkpoint_interval, Some(Duration::from_secs(5)));
     assert_eq!(database("min-checkpoint-page-count: 7").min_checkpoint_page_count, 7);
@@ -121,8 +125,12 @@ fn targets_take_keys_urls_and_the_top_level_in_this_order() {
     assert_eq!((target.region, target.endpoint), (text("r"), text("https://nyc3.digitaloceanspaces.com")));
     let target = s3("url: s3://b/p", "region: top\nendpoint: http://top\naccess-key-id: id\nsecret-access-key: key\n");
     assert_eq!((target.region, target.endpoint), (text("top"), text("http://top")));
-    assert_eq!(target.access_key_id, Some(Secret::new("id")));
-    assert_eq!(target.secret_access_key, Some(Secret::new("key")));
+    let keys = |id: &str, secret: &str| S3Login::Keys {
+        access_key_id: Secret::new(id),
+        secret_access_key: Secret::new(secret),
+        session_token: None,
+    };
+    assert_eq!(target.login, keys("id", "key"));
     assert!(s3("url: s3://b/p\nskip-verify: on", "").skip_verify);
 
     let abs = AbsTarget {
@@ -285,9 +293,9 @@ fn keys_without_meaning_are_warned_of() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    let config = read(&with_replica("url: s3://b/p\nname: far")).unwrap();
+    let config = read(&with_replica("url: gcs://b/p\nname: far")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
-    assert_eq!(error, "s3 replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
+    assert_eq!(error, "gcs replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
     let config = read(&with_replica("path: r\nage: {recipients: [age1x]}")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
     assert!(error.starts_with("replicas encrypted with age are not supported by this version yet"), "{error}");

@@ -9,13 +9,20 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
+use super::baseline::Keeper;
+use super::fork::Fork;
 use super::pace::{GLANCES, Pace, glance};
+use super::rest::{Leave, Left, let_go, rest};
+use super::retention::Retention;
+use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
+use super::validate::Validation;
 use crate::follow::watch::Watcher;
-use crate::follow::{self, Attached, CommitLog, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
-use crate::ship::{Author, Conflict, ReplicaStatus, Shipper, find_resume_point};
+use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
+use crate::restore::NamedBackend;
+use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
 use crate::sqlite::{self, Connection, DatabaseHeader};
-use crate::types::{Clock, Generation, WriterId};
+use crate::types::{Clock, Generation, Position, WriterId};
 
 /// How long a stop waits for the replicas to get the last commits.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -38,6 +45,10 @@ pub struct Replica {
     pub sync_interval: Duration,
     /// How often a snapshot is taken; `None`: only when one is needed.
     pub snapshot_interval: Option<Duration>,
+    /// What is deleted; `None`: nothing.
+    pub retention: Option<Retention>,
+    /// How often it is verified; `None`: never.
+    pub validation_interval: Option<Duration>,
     /// Its progress.
     pub status: Arc<Mutex<ReplicaStatus>>,
 }
@@ -65,7 +76,7 @@ pub struct Database {
 
 /// Why a database is not being followed at the moment.
 #[derive(Debug, thiserror::Error)]
-enum NotNow {
+pub(super) enum NotNow {
     #[error("there is no database yet")]
     Missing,
     #[error("the file is empty: the application has not created the database yet")]
@@ -93,12 +104,23 @@ struct Begun {
     attached: Attached,
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
+    keeper: Keeper,
     _state: StateFolder,
+}
+
+/// How the ticking ended.
+enum Following {
+    /// The database may be read and locked until this follower is dropped.
+    Ended(Ended, Box<Follower>),
+    /// Nothing is open any more.
+    LetGo(Fingerprint),
 }
 
 /// Why following ended.
 enum Ended {
     Stopped,
+    /// It was let go of, and now somebody uses it again.
+    Used,
     Lost(Lost),
     Conflict(Conflict),
 }
@@ -108,34 +130,41 @@ impl Database {
     pub async fn run(self, watcher: Option<Arc<Watcher>>, mut stop: watch::Receiver<bool>) -> bool {
         let wake = Arc::new(Notify::new());
         let (mut failures, mut said) = (0, String::new());
-        let mut forked_from: Option<Generation> = None;
+        let mut fork: Option<Fork> = None;
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
+        let schedule = Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval));
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
             }
-            match self.begin(forked_from).await {
+            match self.begin(fork.as_ref()).await {
                 Ok(begun) => {
+                    fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop).await;
+                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &schedule).await;
                     match ended {
                         Ended::Stopped => return complete,
+                        Ended::Used => continue,
                         Ended::Lost(lost) => {
                             tracing::warn!(db = %self.name(), reason = %lost, "continuity lost");
                             behind = !complete || !matches!(lost, Lost::Deleted);
-                            if *stop.borrow() && !last_try {
-                                // What was committed last is to be shipped too: once more, from where the replicas end.
-                                last_try = true;
-                                continue;
-                            }
                         }
                         Ended::Conflict(conflict) => {
                             behind = true;
                             tracing::error!(db = %self.name(), "{conflict}");
-                            forked_from = Some(conflict.generation);
+                            fork = Some(Fork::of(&conflict));
                         }
+                    }
+                    // A fork is begun at once: until then nothing of ours is safe.
+                    if fork.as_ref().is_some_and(Fork::is_pending) && !*stop.borrow() {
+                        continue;
+                    }
+                    if *stop.borrow() && !last_try {
+                        // What was committed last is to be shipped too: once more, from where the replicas end.
+                        last_try = true;
+                        continue;
                     }
                 }
                 Err(reason) => {
@@ -183,28 +212,47 @@ impl Database {
     }
 
     /// Everything up to a follower that has its first hold.
-    async fn begin(&self, forked_from: Option<Generation>) -> Result<Begun, NotNow> {
+    async fn begin(&self, fork: Option<&Fork>) -> Result<Begun, NotNow> {
         let prepare = self.clone();
-        let state = blocking(move || prepare.prepare()).await?;
-        let author = Author::new(state.writer());
+        let mut state = blocking(move || prepare.prepare()).await?;
+        let pending = fork.filter(|fork| fork.is_pending());
+        if pending.is_some() {
+            state.rename_writer(WriterId(random()));
+        }
+        let mut author = Author::new(state.writer());
         let mut points: Vec<Option<ResumePoint>> = Vec::new();
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
         let mut unread = None;
         for (replica, backend) in self.replicas.iter().zip(&backends) {
-            let point = find_resume_point(backend.as_ref()).await.unwrap_or_else(|error| {
+            if pending.is_some() {
+                points.push(None);
+                continue;
+            }
+            let lost = fork.map(Fork::generation);
+            let point = find_resume_point(backend.as_ref(), author.writer, lost).await.unwrap_or_else(|error| {
                 tracing::warn!(db = %self.name(), replica = %replica.name, %error,
                     "cannot read the replica: it gets a snapshot when it can be written again");
                 unread = Some(error);
                 None
             });
-            points.push(point.filter(|point| Some(point.generation) != forked_from));
+            if let Some(point) = point.as_ref().filter(|_| self.merges()) {
+                self.clear_leftovers(replica, backend.as_ref(), point).await;
+            }
+            points.push(point);
         }
         if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
             return Err(error.into());
         }
-        let (path, limits, now) = (self.path.clone(), self.limits.clone(), self.clock.now());
-        let attached = blocking(move || follow::attach(&path, limits, &points, fresh_generation(), now)).await?;
-        Ok(Begun { attached, author, backends, _state: state })
+        let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
+        let (mut attached, keeper) = self.attach(points, &backends).await?;
+        if matches!(attached.resumption, Resumption::New(_)) {
+            author.parent = parent;
+        }
+        if let Some(fork) = pending {
+            attached.resumption = Resumption::New(fork.reason());
+            (0..self.replicas.len()).for_each(|n| attached.follower.log().need_snapshot(n, fork.reason()));
+        }
+        Ok(Begun { attached, author, backends, keeper, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -233,17 +281,20 @@ impl Database {
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
+        schedule: &Schedule,
     ) -> (Ended, bool) {
-        let Begun { attached, author, backends, _state } = begun;
-        let Attached { follower, resumption } = attached;
+        let Begun { attached, author, backends, keeper, _state } = begun;
+        let Attached { follower, resumption, took } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
+        let schedules =
+            (schedule.start(&log), self.schedule_retention(&log, &backends), self.schedule_validations(&backends));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
-        let snapshots = self.schedule_snapshots(&log);
-        let (ended, follower) = self.tick_until(follower, (wake, watcher), stop, &mut shippers).await;
-        drop(snapshots);
-        if !matches!(ended, Ended::Stopped) {
+        let (following, keeper) =
+            self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
+        drop(schedules);
+        if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();
         }
         let _ = finish.send(true);
@@ -253,8 +304,47 @@ impl Database {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");
         }
-        drop(follower);
-        (ended, complete)
+        (self.close(following, keeper, wake, stop).await, complete)
+    }
+
+    /// Closes the database: as the last one who had it open, if that is what we are.
+    async fn close(
+        &self,
+        following: Following,
+        mut keeper: Keeper,
+        wake: &Notify,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Ended {
+        match following {
+            Following::LetGo(seen) if rest(&seen, self.poll_interval, wake, stop).await => Ended::Stopped,
+            Following::LetGo(_) => Ended::Used,
+            Following::Ended(Ended::Stopped, follower) if follower.may_let_go() => {
+                let (left, _) = let_go(*follower, keeper, &self.path, self.clock.now()).await;
+                let done = matches!(left, Left::Yes(_));
+                tracing::debug!(db = %self.name(), done, "nobody else has the database open: closing it for good");
+                Ended::Stopped
+            }
+            Following::Ended(ended, follower) => {
+                blocking(move || keeper.keep_last(&follower)).await;
+                ended
+            }
+        }
+    }
+
+    /// Whether anything is merged.
+    fn merges(&self) -> bool {
+        self.limits.merge_intervals.iter().any(Option::is_some)
+    }
+
+    /// What an interrupted merge has left would hide from Litestream what is shipped behind it.
+    async fn clear_leftovers(&self, replica: &Replica, backend: &dyn Backend, point: &ResumePoint) {
+        match clear_leftovers(backend, point.generation, point.index).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(db = %self.name(), replica = %replica.name, removed,
+                "removed segments that an interrupted merge had left beside the merged one"),
+            Err(error) => tracing::warn!(db = %self.name(), replica = %replica.name, %error,
+                "cannot look for what an interrupted merge may have left"),
+        }
     }
 
     fn announce(&self, log: &CommitLog, resumption: &Resumption) {
@@ -284,23 +374,20 @@ impl Database {
                 sync_interval: replica.sync_interval,
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
+                merges: Mutex::new(Merges::new(self.merges())),
             };
             shippers.spawn(shipper.run(finished.clone()));
         }
         shippers
     }
 
-    fn schedule_snapshots(&self, log: &Arc<CommitLog>) -> JoinSet<()> {
+    fn schedule_validations(&self, backends: &[Arc<dyn Backend>]) -> JoinSet<()> {
         let mut schedules = JoinSet::new();
-        for (number, replica) in self.replicas.iter().enumerate() {
-            let Some(interval) = replica.snapshot_interval else { continue };
-            let log = Arc::clone(log);
-            schedules.spawn(async move {
-                loop {
-                    time::sleep(interval).await;
-                    log.want_snapshot(number, "snapshot-interval");
-                }
-            });
+        for (replica, backend) in self.replicas.iter().zip(backends) {
+            let Some(interval) = replica.validation_interval else { continue };
+            let (database, clock) = (self.path.clone(), Arc::clone(&self.clock));
+            let replica = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
+            schedules.spawn(Validation { database, replica, interval, clock }.run());
         }
         schedules
     }
@@ -328,11 +415,12 @@ impl Database {
     /// Ticks on every event, on every poll and when the follower asks for it.
     async fn tick_until(
         &self,
-        mut follower: Follower,
+        (mut follower, mut keeper, mut leave): (Follower, Keeper, Leave),
         (wake, watcher): (&Notify, Option<&Watcher>),
         stop: &mut watch::Receiver<bool>,
         shippers: &mut JoinSet<Result<(), Conflict>>,
-    ) -> (Ended, Option<Follower>) {
+    ) -> (Following, Keeper) {
+        let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
         let mut pace = Pace::new(watcher, follower.path());
@@ -346,24 +434,47 @@ impl Database {
                 checked = Instant::now();
             }
             let tick = match ticked {
-                Ok(_) if stopping => return (Ended::Stopped, Some(follower)),
+                Ok(_) if stopping => return ended(Ended::Stopped, follower, keeper),
                 Ok(tick) => tick,
-                Err(lost) => return (Ended::Lost(lost), Some(follower)),
+                Err(lost) => return ended(Ended::Lost(lost), follower, keeper),
             };
+            keeper.note_progress(follower.log());
+            if tick.handover && keeper.is_due() {
+                (keeper, follower) = blocking(move || {
+                    keeper.stage(&follower);
+                    (keeper, follower)
+                })
+                .await;
+            }
+            let alone = tick.commits == 0 && follower.is_alone();
+            if alone && leave.is_due() && follower.may_let_go() {
+                let left;
+                (left, keeper) = let_go(follower, keeper, &self.path, self.clock.now()).await;
+                follower = match left {
+                    Left::Yes(seen) => {
+                        tracing::debug!(db = %self.name(), "nobody else has the database open: letting go of it");
+                        return (Following::LetGo(seen), keeper);
+                    }
+                    Left::No(follower) => *follower,
+                    Left::Lost(follower, lost) => return ended(Ended::Lost(lost), *follower, keeper),
+                };
+                leave.put_off();
+            }
             let now = Instant::now();
             let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
             glances = (glances + 1).min(GLANCES);
-            let until = tick.again_at.map_or(poll, |at| at.min(poll));
-            let waits = follower.waits_for_shippers();
+            let until =
+                [tick.again_at, leave.not_yet().filter(|_| alone)].into_iter().flatten().fold(poll, Instant::min);
+            let waits = alone || follower.waits_for_shippers();
             news.borrow_and_update();
             tokio::select! {
                 () = wake.notified() => glances = 0,
                 () = time::sleep_until(until.into()) => {}
                 _ = news.changed(), if waits => {}
                 _ = stop.changed() => {}
-                Some(ended) = shippers.join_next() => {
-                    match ended {
-                        Ok(Err(conflict)) => return (Ended::Conflict(conflict), Some(follower)),
+                Some(shipped) = shippers.join_next() => {
+                    match shipped {
+                        Ok(Err(conflict)) => return ended(Ended::Conflict(conflict), follower, keeper),
                         Ok(Ok(())) => {}
                         Err(error) => std::panic::resume_unwind(error.into_panic()),
                     }
@@ -374,7 +485,7 @@ impl Database {
 }
 
 /// Runs `work` where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         // Only a panic ends such a task early, and a panic is a bug: it goes on where it can be seen.
@@ -382,7 +493,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-fn fresh_generation() -> Generation {
+/// Where the newest of the histories ends.
+fn newest(points: &[Option<ResumePoint>]) -> Option<Position> {
+    let newest = points.iter().flatten().max_by_key(|point| point.time)?;
+    Some(Position { generation: newest.generation, index: newest.index, offset: newest.offset })
+}
+
+pub(super) fn fresh_generation() -> Generation {
     Generation(random())
 }
 

@@ -13,6 +13,7 @@ use crate::types::WriterId;
 /// An open state folder; the lock is held as long as it lives.
 #[derive(Debug)]
 pub struct StateFolder {
+    path: PathBuf,
     writer: WriterId,
     _lock: File,
 }
@@ -65,7 +66,16 @@ impl StateFolder {
             }
             fresh
         });
-        Ok(Self { writer, _lock: lock })
+        Ok(Self { path: path.to_owned(), writer, _lock: lock })
+    }
+
+    /// Writes under another name from now on.
+    pub fn rename_writer(&mut self, fresh: WriterId) {
+        self.writer = fresh;
+        if let Err(error) = write_writer(&self.path, &self.path.join("writer"), fresh) {
+            tracing::warn!(path = %self.path.display(), %error,
+                "cannot keep the writer's new name: after a restart it may contend for a generation that was lost");
+        }
     }
 
     /// The name under which this folder's replicator writes.

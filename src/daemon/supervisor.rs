@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::backend::open_backend;
+use super::backend::Stores;
+use super::retention::{Retention, grace_of};
 use super::{Database, Replica};
 use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaTarget};
 use crate::follow::Limits;
 use crate::follow::watch::Watcher;
+use crate::history::retention::{Policy, Tier};
 use crate::ship::ReplicaStatus;
 use crate::types::SystemClock;
 
@@ -29,10 +31,11 @@ pub async fn run(config: &Config, mut stop: watch::Receiver<bool>) -> bool {
         }
     };
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+    let stores = Arc::new(Stores::default());
     let mut databases = JoinSet::new();
     for database in &config.databases {
         announce(database);
-        databases.spawn(to_database(database, &streams).run(watcher.clone(), stop.clone()));
+        databases.spawn(to_database(database, &streams, &stores).run(watcher.clone(), stop.clone()));
     }
     if databases.is_empty() {
         // Nothing to do, but a command may run beside us. An error means that nobody can stop us any more.
@@ -51,13 +54,16 @@ pub async fn run(config: &Config, mut stop: watch::Receiver<bool>) -> bool {
 fn announce(database: &DatabaseConfig) {
     tracing::info!(path = %database.path.display(), "initialized db");
     for replica in &database.replicas {
-        let ReplicaTarget::File { path } = &replica.target else { continue };
-        tracing::info!(name = %replica.name, r#type = "file", sync_interval = ?replica.sync_interval,
-            path = %path.display(), "replicating to");
+        match &replica.target {
+            ReplicaTarget::File { path } => tracing::info!(name = %replica.name, r#type = "file",
+                sync_interval = ?replica.sync_interval, path = %path.display(), "replicating to"),
+            target => tracing::info!(name = %replica.name, r#type = %target.kind(),
+                sync_interval = ?replica.sync_interval, at = %target, "replicating to"),
+        }
     }
 }
 
-fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>) -> Database {
+fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>, stores: &Arc<Stores>) -> Database {
     Database {
         path: config.path.clone(),
         meta_path: config.meta_path.clone(),
@@ -66,23 +72,40 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>) -> Database {
         limits: Limits {
             checkpoint_pages: config.min_checkpoint_page_count,
             checkpoint_interval: config.checkpoint_interval,
+            merge_intervals: config.merge_intervals,
             ..Limits::default()
         },
-        replicas: config.replicas.iter().map(to_replica).collect(),
+        replicas: config.replicas.iter().map(|replica| to_replica(replica, stores)).collect(),
         streams: Arc::clone(streams),
         clock: Arc::new(SystemClock),
     }
 }
 
-fn to_replica(config: &ReplicaConfig) -> Replica {
-    let target = config.target.clone();
+/// What the configuration of a replica keeps.
+#[must_use]
+pub fn policy_of(config: &ReplicaConfig) -> Policy {
+    let tiers = config.retention_tiers.iter().map(|tier| Tier { every: tier.every, keep: tier.keep });
+    Policy {
+        everything: config.retention,
+        tiers: tiers.collect(),
+        grace: grace_of(config.retention),
+        append_only: config.append_only,
+    }
+}
+
+fn to_replica(config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
+    let (target, stores) = (config.target.clone(), Arc::clone(stores));
     Replica {
         name: config.name.clone(),
         open: Arc::new(move |database| {
-            open_backend(&target, database).expect("BUG: the configuration was checked for stores without a driver")
+            stores.open(&target, database).expect("BUG: the configuration was checked for stores without a driver")
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,
+        retention: config
+            .retention
+            .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
+        validation_interval: config.validation_interval,
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }
 }

@@ -1,23 +1,28 @@
 //! Beginning to follow a database: taking the first hold, reading its state, and finding out whether a history that
 //! the replicas have can be continued.
 
+mod choose;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::capture::hash_run;
 use super::growth::Growth;
 use super::identity::Identity;
 use super::log::{CommitLog, Mark, Opening, Source};
+use super::ranges::Ranges;
+use super::resync::{Baseline, Difference};
 use super::snapshot::{Overlay, read_pages};
 use super::unsealed::save_unsealed;
 use super::wal_file::{Scan, WalFile};
 use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
 use crate::segment::{PageHashes, SourceCursor, StateDigest};
-use crate::sqlite::{Connection, WalIndex};
+use crate::sqlite::{Connection, OtherUsers, WalIndex};
 use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp};
 use crate::wal::{Chain, Checksum, WAL_HEADER_BYTES, WalHeader};
+use choose::{choose, continues};
 
 /// How often the first hold is tried for until it is clear what it protects.
 const HOLD_TRIES: u32 = 50;
@@ -45,6 +50,20 @@ pub struct ResumePoint {
     pub time: Timestamp,
 }
 
+impl ResumePoint {
+    /// The index that may begin here.
+    fn next_index(&self) -> Option<Index> {
+        if self.offset.0 == 0 { Some(self.index) } else { self.index.next() }
+    }
+
+    /// Whether the same index, from its beginning, continues both: one replica may end with the last segment of an
+    /// index, the other one with a snapshot of the next.
+    fn stands_with(&self, other: &Self) -> bool {
+        let state = |p: &Self| (p.generation, p.next_index(), p.digest, p.size, p.page_size);
+        state(self) == state(other)
+    }
+}
+
 /// How following begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resumption {
@@ -54,6 +73,11 @@ pub enum Resumption {
     SameState,
     /// The database file is what the replica ends with, and everything in the WAL came after.
     WholeWal,
+    /// The pages that differ from what the replica ends with are shipped, in an index of their own.
+    Difference {
+        /// How many.
+        pages: u32,
+    },
     /// A new generation, for this reason.
     New(String),
 }
@@ -75,13 +99,23 @@ pub struct Attached {
     pub follower: Follower,
     /// How it begins.
     pub resumption: Resumption,
+    /// How long it took: to read the whole database, mostly.
+    pub took: Duration,
 }
 
 /// What the database looked like under the first hold.
-struct View {
-    index: WalIndex,
-    scan: Option<Scan>,
-    hashes: PageHashes,
+pub(super) struct View {
+    pub(super) index: WalIndex,
+    pub(super) scan: Option<Scan>,
+    pub(super) hashes: PageHashes,
+}
+
+impl View {
+    /// Where the newest versions of the pages are that are not in the file. A WAL that was copied back whole may have
+    /// restarted meanwhile, but then nobody needs it.
+    fn overlay(&self) -> Option<&Overlay> {
+        self.scan.as_ref().filter(|_| !self.index.is_copied()).map(|scan| &scan.overlay)
+    }
 }
 
 /// Begins to follow the database at `path`, which is in WAL mode.
@@ -90,16 +124,21 @@ struct View {
 /// generation to begin if none can.
 ///
 /// # Errors
-/// If the database cannot be opened or read, or its WAL is damaged.
+/// If the database cannot be opened or read, or its WAL is damaged; [`Lost::HashesUnknown`] if `baseline` does not have
+/// what is needed to go on.
 pub fn attach(
     path: &Path,
     limits: Limits,
     points: &[Option<ResumePoint>],
+    baseline: &Baseline,
     fresh: Generation,
     now: Timestamp,
 ) -> Result<Attached, Lost> {
+    let began = Instant::now();
     let identity = Identity::of(path)?;
     let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
+    // Before the connections, so that it is dropped after them.
+    let others = OtherUsers::open(&path).map_err(Lost::ReadDatabase)?;
     let open = || Connection::open(&path);
     let mut lines = [open()?, open()?];
     let first = first_hold(&mut lines[0])?;
@@ -113,11 +152,12 @@ pub fn attach(
         Some(scan) => (Some(Tail { chain: scan.chain, offset: scan.end }), scan.header.salts),
         None => (None, view.index.salts),
     };
-    let (resumption, anchor) = choose(points, &view, &lines[held], &wal, page_size)?;
+    let (resumption, anchor, difference) = choose(points, baseline, &view, &lines[held], &wal)?;
     let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
     let log = Arc::new(CommitLog::new(generation, points.len(), resumption.reason()));
     let checkpointer = open_checkpointer(&path)?;
     let instant = Instant::now();
+    let ranges = Ranges::new(limits.merge_intervals);
     let mut follower = Follower {
         limits,
         path,
@@ -137,9 +177,11 @@ pub fn attach(
         first_page: HashSet::new(),
         digests_from: 0,
         time,
+        ranges,
         log,
         lease: Weak::new(),
         lease_from: 0,
+        lease_since: instant,
         snapshot_wanted_since: None,
         handover_at: instant,
         growth: Growth::new(instant),
@@ -148,13 +190,14 @@ pub fn attach(
         failures: 0,
         blocked: false,
         buffer: Vec::new(),
+        others,
     };
     follower.note_first_page()?;
     follower.first_page.extend(view.scan.iter().flat_map(|scan| &scan.first_pages));
     if let Some(anchor) = anchor {
-        follower.resume(&resumption, &anchor, points, (&view.index, view.scan.as_ref()))?;
+        follower.resume(&resumption, &anchor, points, (&view.index, view.scan.as_ref()), difference)?;
     }
-    Ok(Attached { follower, resumption })
+    Ok(Attached { follower, resumption, took: began.elapsed() })
 }
 
 /// SQLite opens the WAL at the first read, and does not checkpoint before that.
@@ -169,7 +212,7 @@ fn open_checkpointer(path: &Path) -> Result<Connection, Lost> {
 ///
 /// If the wal-index says the same before and after, the mark is its frame count. If then everything is copied back the
 /// WAL may restart (Guarded, once nothing of it is needed); if not, it cannot (Pinned).
-fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
+pub(super) fn first_hold(line: &mut Connection) -> Result<Hold, Lost> {
     line.begin_read()?;
     for _ in 0..HOLD_TRIES {
         line.end();
@@ -200,7 +243,7 @@ fn keep_hold(lines: &mut [Connection; 2], first: Hold, read: &WalIndex) -> Resul
     Ok((1, Hold::Pinned { mark }))
 }
 
-fn page_size(line: &Connection) -> Result<PageSize, Lost> {
+pub(super) fn page_size(line: &Connection) -> Result<PageSize, Lost> {
     match line.header()? {
         crate::sqlite::DatabaseHeader::Database { page_size, .. } => Ok(page_size),
         crate::sqlite::DatabaseHeader::Empty => Err(Lost::Sqlite(crate::sqlite::Error::NotADatabase)),
@@ -210,7 +253,7 @@ fn page_size(line: &Connection) -> Result<PageSize, Lost> {
 /// Reads the state at the newest commit: pages that are in the WAL from there, the others from the file.
 ///
 /// Under the hold nobody can copy frames behind the newest commit into the file, so this is exact.
-fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) -> Result<View, Lost> {
+pub(super) fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) -> Result<View, Lost> {
     let index = line.wal_index()?;
     let scan = if index.frames > 0 { Some(wal.scan(&index)?) } else { None };
     if scan.as_ref().is_some_and(|scan| scan.header.page_size != page_size) {
@@ -220,9 +263,10 @@ fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) -> Result<V
         Some(_) => index.size,
         None => file_size(line, page_size)?,
     };
+    let mut view = View { index, scan, hashes: PageHashes::new(page_size) };
     let file = wal.file();
-    let hashes = hash_pages(line, page_size, size, scan.as_ref().map(|scan| (file.as_ref(), &scan.overlay)))?;
-    Ok(View { index, scan, hashes })
+    view.hashes = hash_pages(line, page_size, size, view.overlay().map(|overlay| (file.as_ref(), overlay)))?;
+    Ok(view)
 }
 
 fn file_size(line: &Connection, page_size: PageSize) -> Result<PageCount, Lost> {
@@ -246,64 +290,6 @@ fn hash_pages(
     Ok(hashes)
 }
 
-/// The replica whose history can be continued, and how. The furthest that can wins.
-fn choose(
-    points: &[Option<ResumePoint>],
-    view: &View,
-    line: &Connection,
-    wal: &WalFile,
-    page_size: PageSize,
-) -> Result<(Resumption, Option<ResumePoint>), Lost> {
-    let mut known: Vec<&ResumePoint> = points.iter().flatten().collect();
-    // The furthest first: what another replica has beyond it would otherwise be written a second time, differently.
-    known.sort_by_key(|point| std::cmp::Reverse((point.time, point.index, point.offset)));
-    for point in known.iter().filter(|p| p.page_size == page_size) {
-        if view.scan.as_ref().is_some_and(|scan| continues(point, scan, wal)) {
-            return Ok((Resumption::SameWal, Some((*point).clone())));
-        }
-        if (point.digest, point.size) == (view.hashes.digest(), view.hashes.size()) {
-            return Ok((Resumption::SameState, Some((*point).clone())));
-        }
-        if holds_whole_wal(point, view, line, page_size)? {
-            return Ok((Resumption::WholeWal, Some((*point).clone())));
-        }
-    }
-    let reason = match known.first() {
-        None => "no replica has a history of this database that can be continued".to_owned(),
-        Some(point) if point.page_size != page_size => {
-            format!("the page size changed from {} to {page_size}", point.page_size)
-        }
-        Some(point) => {
-            format!(
-                "the database changed while nobody followed it (generation {} cannot be continued)",
-                point.generation
-            )
-        }
-    };
-    Ok((Resumption::New(reason), None))
-}
-
-/// Whether the live WAL is the one in which `point` ends, as it was there.
-///
-/// Salts are new with every restart, and the checksum covers every frame up to that point.
-fn continues(point: &ResumePoint, scan: &Scan, wal: &WalFile) -> bool {
-    let source = &point.source;
-    if source.salts != scan.header.salts || source.offset > scan.end || source.offset < WAL_HEADER_BYTES as u64 {
-        return false;
-    }
-    wal.checksum_at(source.offset, &scan.header).is_ok_and(|checksum| checksum == source.checksum)
-}
-
-/// Whether the database file without its WAL is the state at `point`, so that all of the WAL came after it.
-fn holds_whole_wal(point: &ResumePoint, view: &View, line: &Connection, page_size: PageSize) -> Result<bool, Lost> {
-    if view.scan.is_none() || view.index.copied > 0 || file_size(line, page_size)? != point.size {
-        return Ok(false);
-    }
-    let hashes = hash_pages(line, page_size, point.size, None)?;
-    // A checkpoint that began meanwhile may have copied something.
-    Ok(hashes.digest() == point.digest && line.wal_index()?.copied == 0)
-}
-
 impl Follower {
     /// Puts the replicas where their histories end, and captures what has been committed since.
     fn resume(
@@ -312,23 +298,25 @@ impl Follower {
         anchor: &ResumePoint,
         points: &[Option<ResumePoint>],
         view: (&WalIndex, Option<&Scan>),
+        difference: Option<Difference>,
     ) -> Result<(), Lost> {
-        let next = if anchor.offset.0 == 0 { Some(anchor.index) } else { anchor.index.next() };
-        self.next_index = next.ok_or(Lost::NoIndexLeft)?;
-        let end = |p: &ResumePoint| (p.generation, p.index, p.offset, p.digest);
+        self.next_index = anchor.next_index().ok_or(Lost::NoIndexLeft)?;
         match (how, view.1) {
             (Resumption::SameWal, Some(scan)) if anchor.offset.0 > 0 => {
                 self.resume_within_index(anchor, points, scan, view.0)?;
             }
             (Resumption::SameWal, Some(scan)) => {
-                self.place(points, |p| end(p) == end(anchor));
+                self.place(points, |p| p.stands_with(anchor));
                 self.replay(anchor.source, scan, view.0)?;
             }
             (Resumption::WholeWal, Some(scan)) => {
-                self.place(points, |p| end(p) == end(anchor));
+                self.place(points, |p| p.stands_with(anchor));
                 self.replay(beginning_of(&scan.header), scan, view.0)?;
             }
-            _ => self.place(points, |p| end(p) == end(anchor)),
+            _ => self.place(points, |p| p.stands_with(anchor)),
+        }
+        if let Some(difference) = difference {
+            self.ship_difference(difference, &mark_of(anchor))?;
         }
         self.settle_hold()
     }
@@ -346,7 +334,8 @@ impl Follower {
         let wal = self.wal.clone();
         let same = |p: &ResumePoint| key(p) == key(anchor) && p.offset.0 > 0 && continues(p, scan, &wal);
         let first = points.iter().flatten().filter(|p| same(p)).min_by_key(|p| p.offset.0).unwrap_or(anchor);
-        let natural = base(anchor) == 0;
+        // An index that began with a difference goes on with the source's frames at any distance, also at none.
+        let natural = base(anchor) == 0 && anchor.checksum == anchor.source.checksum;
         let synthetic = || WalHeader::synthetic(scan.header.order, self.page_size, 0, scan.header.salts);
         let header = if natural { scan.header } else { synthetic() };
         let (source, begin) = (Source::Wal(self.wal.file()), mark_of(first));

@@ -103,12 +103,13 @@ impl Follower {
         // The clock may step back; time within a generation does not.
         self.time = self.time.max(now);
         let (hashes, first_page, time, salts) = (&mut self.hashes, &mut self.first_page, self.time, self.salts);
-        let digests_from = self.digests_from;
+        let (digests_from, ranges) = (self.digests_from, &mut self.ranges);
         let mut marks = Vec::new();
         let mut source = tail.chain;
         self.wal.verify(&mut tail.chain, tail.offset, end, &mut self.buffer, |offset, header, bytes| {
             let hash = page_hash(header.page, &bytes[FRAME_HEADER_BYTES..]);
             hashes.set(header.page, hash);
+            ranges.note(header.page);
             if header.page.get() == 1 {
                 first_page.insert(hash.0);
             }
@@ -158,6 +159,7 @@ impl Follower {
     /// Ends the open index; frames that follow belong to the next.
     pub(super) fn close_index(&mut self) -> Result<(), Lost> {
         if self.open_index.take().is_some() {
+            self.ranges.end_index();
             self.next_index = self.log.close_index().ok_or(Lost::NoIndexLeft)?;
         }
         Ok(())

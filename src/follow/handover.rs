@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::log::SealPermit;
+use super::ranges::Boundary;
 use super::snapshot::{Overlay, SnapshotTicket};
 use super::{Follower, Hold, Lost};
 use crate::segment::page_hash;
@@ -35,6 +36,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// A snapshot waits so long for a guard; then it is taken beside the WAL.
 const GUARD_PATIENCE: Duration = Duration::from_secs(1);
+/// A merged range waits so long for a replica that has everything before its end.
+const RANGE_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Follower {
     /// When the next handover is due; `None` if nothing calls for one.
@@ -79,11 +82,12 @@ impl Follower {
     pub(super) fn hand_over(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let began = Instant::now();
         let reached = self.hold == Hold::Guarded || self.reach_guard(now)?;
-        if let Some(reason) = self.log.snapshot_wanted() {
+        let wanted = self.log.snapshot_wanted();
+        if reached {
+            self.offer(wanted, None);
+        } else if let Some(reason) = wanted {
             let since = *self.snapshot_wanted_since.get_or_insert_with(Instant::now);
-            if reached {
-                self.offer_snapshot(reason, None);
-            } else if since.elapsed() >= GUARD_PATIENCE {
+            if since.elapsed() >= GUARD_PATIENCE {
                 self.offer_beside_wal(reason, now)?;
             }
         }
@@ -158,6 +162,13 @@ impl Follower {
         if replicas > 0 {
             tracing::warn!(db = %self.path.display(), replicas, grown,
                 "the WAL has reached its cap while a snapshot waited for its replica: it will get another one later");
+        }
+    }
+
+    /// A range that a replica is not ready for is not worth the wait: finer objects hold the same.
+    pub(super) fn withdraw_stale_ranges(&self) {
+        if self.lease_is_out() && self.lease_since.elapsed() >= RANGE_PATIENCE {
+            self.log.withdraw_ranges();
         }
     }
 
@@ -324,9 +335,21 @@ impl Follower {
         self.tail.as_ref().map_or(0, |tail| tail.offset)
     }
 
-    /// Guarded: the database file stands still at the beginning of the next index.
-    fn offer_snapshot(&mut self, reason: String, overlay: Option<Overlay>) {
+    /// The database file, with `overlay` if there is one, stands still at the beginning of the next index: that is when
+    /// a snapshot is taken, if one is wanted, and when merged ranges end. All end where a snapshot is taken, so that
+    /// others begin with it.
+    fn offer(&mut self, wanted: Option<String>, overlay: Option<Overlay>) {
         let here = self.mark_here();
+        let boundary =
+            Boundary { index: self.next_index, size: here.size, digest: self.hashes.digest(), time: self.time };
+        let mut ranges = self.ranges.cut(&boundary, wanted.is_some());
+        if wanted.is_none() && ranges.is_empty() {
+            return;
+        }
+        for part in &mut ranges {
+            part.hash = self.hashes.digest_of(part.pages.iter());
+        }
+        let reason = wanted.unwrap_or_default();
         let order = self.tail.as_ref().map_or(crate::wal::ByteOrder::Little, |tail| tail.chain.order);
         let ticket = Arc::new(SnapshotTicket {
             database: self.path.clone(),
@@ -340,8 +363,9 @@ impl Follower {
             order,
             reason,
             overlay: overlay.map(|overlay| (self.wal.file(), overlay)),
+            ranges,
         });
-        (self.lease, self.lease_from) = (Arc::downgrade(&ticket), self.wal_bytes());
+        (self.lease, self.lease_from, self.lease_since) = (Arc::downgrade(&ticket), self.wal_bytes(), Instant::now());
         self.log.offer(&ticket);
         self.snapshot_wanted_since = None;
     }
@@ -355,7 +379,7 @@ impl Follower {
         let scan = self.wal.scan(&index)?;
         self.close_index()?;
         self.time = self.time.max(now);
-        self.offer_snapshot(reason, Some(scan.overlay));
+        self.offer(Some(reason), Some(scan.overlay));
         Ok(())
     }
 }

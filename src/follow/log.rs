@@ -4,6 +4,10 @@
 //! restarting until they are shipped, or are few enough to be kept in memory ([`CommitLog::seal`]).
 
 mod index;
+mod offers;
+mod place;
+mod progress;
+mod spool;
 mod work;
 
 use std::collections::VecDeque;
@@ -14,6 +18,7 @@ use tokio::sync::watch;
 
 use index::IndexLog;
 pub use index::Opening;
+pub use spool::{Spool, SpoolWriter};
 pub use work::{Mark, SegmentPlan, Source, Work};
 
 use super::snapshot::SnapshotTicket;
@@ -43,6 +48,8 @@ struct Inner {
     consumers: Vec<Consumer>,
     /// Snapshots that are taken beside the segments of a replica, by schedule.
     extras: Vec<Extra>,
+    /// Merged ranges that are ready for a replica.
+    ranges: Vec<Option<Arc<SnapshotTicket>>>,
     /// The source's WAL is not held any more: what is only there cannot be trusted.
     detached: bool,
     /// Memory for the next handover: asking for it anew each time costs more than filling it.
@@ -75,9 +82,9 @@ impl CommitLog {
     #[must_use]
     pub fn new(generation: Generation, replicas: usize, reason: &str) -> Self {
         let consumers = (0..replicas).map(|_| Consumer::NeedsSnapshot(reason.to_owned())).collect();
-        let extras = vec![Extra::None; replicas];
-        let inner =
-            Inner { generation, indexes: VecDeque::new(), consumers, extras, detached: false, spare: Vec::new() };
+        let (extras, ranges) = (vec![Extra::None; replicas], vec![None; replicas]);
+        let (indexes, spare) = (VecDeque::new(), Vec::new());
+        let inner = Inner { generation, indexes, consumers, extras, ranges, detached: false, spare };
         Self { inner: Mutex::new(inner), news: watch::Sender::new(0) }
     }
 
@@ -197,36 +204,6 @@ impl CommitLog {
         Ok(SealPermit(()))
     }
 
-    /// The reasons of the replicas that wait for a snapshot.
-    #[must_use]
-    pub fn snapshot_wanted(&self) -> Option<String> {
-        let inner = self.lock();
-        let needed = inner.consumers.iter().find_map(|c| match c {
-            Consumer::NeedsSnapshot(reason) => Some(reason.clone()),
-            _ => None,
-        });
-        let scheduled = || {
-            inner.extras.iter().find_map(|extra| match extra {
-                Extra::Wanted(reason) => Some(reason.clone()),
-                _ => None,
-            })
-        };
-        needed.or_else(scheduled)
-    }
-
-    /// Offers a snapshot to every replica that waits for one.
-    pub fn offer(&self, ticket: &Arc<SnapshotTicket>) {
-        let mut inner = self.lock();
-        for consumer in inner.consumers.iter_mut().filter(|c| matches!(c, Consumer::NeedsSnapshot(_))) {
-            *consumer = Consumer::Offered(Arc::clone(ticket));
-        }
-        for extra in inner.extras.iter_mut().filter(|e| matches!(e, Extra::Wanted(_))) {
-            *extra = Extra::Offered(Arc::clone(ticket));
-        }
-        drop(inner);
-        self.tell();
-    }
-
     /// The source's WAL is let go: from now on only what is in memory is shipped.
     pub fn detach(&self) {
         self.lock().detached = true;
@@ -253,32 +230,6 @@ impl CommitLog {
     #[must_use]
     pub fn work_behind(&self, plan: &SegmentPlan, bytes_max: u64) -> Work {
         self.lock().segment(plan.index, plan.to(), bytes_max)
-    }
-
-    /// Asks for a snapshot of `replica` beside its segments.
-    pub fn want_snapshot(&self, replica: ReplicaNo, reason: &str) {
-        self.lock().extras[replica] = Extra::Wanted(reason.to_owned());
-    }
-
-    /// The snapshot that was asked for, once there is one and the replica has every index before it: a snapshot behind
-    /// a hole would hide the hole for good if we were killed before it is filled.
-    #[must_use]
-    pub fn take_snapshot(&self, replica: ReplicaNo) -> Option<Arc<SnapshotTicket>> {
-        let mut inner = self.lock();
-        if let Extra::Offered(ticket) = &inner.extras[replica] {
-            let mut before = inner.indexes.iter().filter(|log| log.index < ticket.index);
-            if before.any(|log| log.lag(&inner.consumers[replica]) > 0) {
-                return None;
-            }
-        }
-        let extra = &mut inner.extras[replica];
-        match std::mem::replace(extra, Extra::None) {
-            Extra::Offered(ticket) => Some(ticket),
-            other => {
-                *extra = other;
-                None
-            }
-        }
     }
 
     /// Whether the bytes that were read for `plan` from the WAL are those of its commits.
@@ -315,37 +266,7 @@ impl CommitLog {
     pub fn is_all_shipped(&self) -> bool {
         let inner = self.lock();
         let follows = |c: &Consumer| matches!(c, Consumer::At(..));
-        inner.consumers.iter().all(follows) && inner.indexes.iter().all(|log| inner.unshipped(log) == 0)
-    }
-
-    /// Takes back the snapshots that nobody is copying at the moment, because the WAL has grown too much under them.
-    /// Returns how many replicas have to wait for the next one.
-    pub fn withdraw_idle_offers(&self) -> usize {
-        let mut inner = self.lock();
-        let inner = &mut *inner;
-        let mut offers: Vec<Arc<SnapshotTicket>> = Vec::new();
-        for consumer in &inner.consumers {
-            if let Consumer::Offered(ticket) = consumer {
-                offers.push(Arc::clone(ticket));
-            }
-        }
-        for extra in &inner.extras {
-            if let Extra::Offered(ticket) = extra {
-                offers.push(Arc::clone(ticket));
-            }
-        }
-        // There is one lease, so all of these are one ticket: held by the log, by this list, and by whoever copies it.
-        if offers.first().is_none_or(|ticket| Arc::strong_count(ticket) > 2 * offers.len()) {
-            return 0;
-        }
-        for consumer in inner.consumers.iter_mut().filter(|c| matches!(c, Consumer::Offered(_))) {
-            *consumer = Consumer::NeedsSnapshot("the replica could not be written for too long".to_owned());
-        }
-        for extra in inner.extras.iter_mut().filter(|e| matches!(e, Extra::Offered(_))) {
-            *extra = Extra::None;
-        }
-        inner.forget_shipped();
-        offers.len()
+        inner.consumers.iter().all(follows) && inner.indexes.iter().all(|log| log.commits.is_empty())
     }
 
     /// Gives up on replicas that are more than `bytes_max` behind: they will need a snapshot. Returns how many.

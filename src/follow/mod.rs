@@ -14,7 +14,11 @@ mod capture;
 mod growth;
 mod handover;
 mod identity;
+mod let_go;
 pub mod log;
+mod observe;
+pub mod ranges;
+mod resync;
 pub mod snapshot;
 mod unsealed;
 pub mod wal_file;
@@ -27,15 +31,20 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub use attach::{Attached, ResumePoint, Resumption, attach};
+pub use let_go::{Fingerprint, LetGo};
 pub use log::{CommitLog, Mark, SegmentPlan, Source, Work};
+pub use observe::{Observed, observe};
+pub use ranges::{MergeIntervals, RangePart};
+pub use resync::Baseline;
 pub use snapshot::SnapshotTicket;
 
 use crate::segment::PageHashes;
-use crate::sqlite::{self, Connection};
-use crate::types::{Index, PageSize, Timestamp};
+use crate::sqlite::{self, Connection, OtherUsers};
+use crate::types::{Index, Offset, PageSize, Position, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
 use growth::Growth;
 use identity::Identity;
+use ranges::Ranges;
 use wal_file::WalFile;
 
 /// When to hand over to a new WAL, and how much may lie between source and replicas.
@@ -51,6 +60,8 @@ pub struct Limits {
     pub wal_bytes: u64,
     /// Size of an index at which the next one begins.
     pub index_bytes: u64,
+    /// How long merged ranges of each level last.
+    pub merge_intervals: MergeIntervals,
 }
 
 impl Default for Limits {
@@ -61,6 +72,7 @@ impl Default for Limits {
             tail_bytes: 12 << 20,
             wal_bytes: 1 << 30,
             index_bytes: log::INDEX_BYTES_MAX,
+            merge_intervals: ranges::MERGE_INTERVALS,
         }
     }
 }
@@ -124,6 +136,9 @@ pub enum Lost {
     /// The database cannot be read.
     #[error("the database cannot be read: {0}")]
     ReadDatabase(io::Error),
+    /// What the replica ends with has to be known page by page to be continued by a difference.
+    #[error("the page hashes of the state that the replica ends with are not known")]
+    HashesUnknown(Box<ResumePoint>),
     /// All indexes of the generation are used up.
     #[error("the generation has no index left")]
     NoIndexLeft,
@@ -184,10 +199,12 @@ pub struct Follower {
     /// Commits that end before this offset of the source's WAL were made while nobody followed.
     digests_from: u64,
     time: Timestamp,
+    ranges: Ranges,
     log: Arc<CommitLog>,
     lease: Weak<SnapshotTicket>,
     /// Size of the WAL when that snapshot was offered; 0 once the WAL has restarted.
     lease_from: u64,
+    lease_since: Instant,
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
     growth: Growth,
@@ -197,6 +214,8 @@ pub struct Follower {
     /// A handover is due, but too much is unshipped.
     blocked: bool,
     buffer: Vec<u8>,
+    /// The last field: it outlives the connections.
+    others: OtherUsers,
 }
 
 /// So much of a WAL is read in passing: it has just been written, so it is in memory.
@@ -235,6 +254,19 @@ impl Follower {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The pages of the newest commit that was captured; of no state after an error.
+    #[must_use]
+    pub fn hashes(&self) -> &PageHashes {
+        &self.hashes
+    }
+
+    /// The beginning of the next index, if everything captured lies before it, and the pages of the state there.
+    #[must_use]
+    pub fn boundary(&self) -> Option<(Position, &PageHashes)> {
+        let position = Position { generation: self.log.generation(), index: self.next_index, offset: Offset(0) };
+        self.open_index.is_none().then_some((position, &self.hashes))
     }
 
     /// What the next [`Follower::tick`] would have to do. Reads shared memory only.
@@ -283,6 +315,7 @@ impl Follower {
         let before = self.tail_frames().unwrap_or(0);
         let commits = self.observe(now)?;
         self.withdraw_stale_snapshot();
+        self.withdraw_stale_ranges();
         self.release_lease();
         if commits == 0 {
             // An idle database keeps no memory that it does not need.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use crate::segment::{SourceCursor, StateDigest};
 use crate::sqlite::{self, Connection};
-use crate::types::{Generation, Index, PageCount, PageNo, PageSize, Timestamp};
+use crate::types::{Generation, Index, PageCount, PageNo, PageSet, PageSize, Timestamp};
 use crate::wal::{ByteOrder, FRAME_HEADER_BYTES};
 
 use super::log::Mark;
+use super::ranges::RangePart;
 
 /// How many bytes are read at once.
 pub const CHUNK_BYTES: usize = 256 << 10;
@@ -20,7 +21,8 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 /// Where in the source's WAL the newest version of each page stands; pages that are not in it are in the database file.
 pub type Overlay = HashMap<u32, u64>;
 
-/// A snapshot that can be taken now: of exactly the state at offset 0 of `index`.
+/// A snapshot that can be taken now, and merged ranges that can be written now: of exactly the state at offset 0 of
+/// `index`.
 ///
 /// While a ticket is alive the follower keeps the lock under which it was made, so neither the database file nor, for
 /// an overlay, the WAL can change where the snapshot reads (see `follow/handover.rs`).
@@ -48,6 +50,8 @@ pub struct SnapshotTicket {
     pub reason: String,
     /// For a snapshot taken beside a WAL that could not be copied back.
     pub overlay: Option<(Arc<File>, Overlay)>,
+    /// Merged ranges that end here.
+    pub ranges: Vec<RangePart>,
 }
 
 impl SnapshotTicket {
@@ -72,6 +76,30 @@ impl SnapshotTicket {
         let connection = Connection::open(&self.database).map_err(io::Error::other)?;
         let overlay = self.overlay.as_ref().map(|(wal, map)| (wal.as_ref(), map));
         read_pages(&connection, self.page_size, self.size, overlay, sink)
+    }
+
+    /// Reads the pages of `wanted`, ascending, and hands them to `sink` one by one.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or `sink` fails.
+    pub fn copy_pages(
+        &self,
+        wanted: &PageSet,
+        mut sink: impl FnMut(PageNo, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let connection = Connection::open(&self.database).map_err(io::Error::other)?;
+        let mut content = vec![0; self.page_size.bytes()];
+        for page in wanted.iter() {
+            match self.overlay.as_ref().and_then(|(wal, map)| Some((wal, map.get(&page.get())?))) {
+                Some((wal, frame)) => wal.read_exact_at(&mut content, frame + FRAME_HEADER_BYTES as u64)?,
+                None => {
+                    let at = page.file_offset(self.page_size);
+                    connection.read_database(at, &mut content).map_err(sqlite_to_io)?;
+                }
+            }
+            sink(page, &content)?;
+        }
+        Ok(())
     }
 }
 

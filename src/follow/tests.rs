@@ -13,7 +13,8 @@ fn a_snapshot_that_nobody_takes_does_not_keep_the_wal_from_restarting_for_ever()
     app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
     let limits = Limits { checkpoint_pages: 10, wal_bytes: 200 << 10, ..Limits::default() };
     let now = Timestamp(1);
-    let mut follower = attach(&path, limits, &[None], Generation(1), now).unwrap().follower;
+    let mut follower =
+        attach(&path, limits, &[None], &Baseline::new(folder.path(), None), Generation(1), now).unwrap().follower;
 
     let mut offered = 0;
     for _ in 0..200 {
@@ -39,7 +40,8 @@ fn a_snapshot_that_is_being_copied_is_left_alone() {
     app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
     let limits = Limits { checkpoint_pages: 10, wal_bytes: 200 << 10, ..Limits::default() };
     let now = Timestamp(1);
-    let mut follower = attach(&path, limits, &[None], Generation(1), now).unwrap().follower;
+    let mut follower =
+        attach(&path, limits, &[None], &Baseline::new(folder.path(), None), Generation(1), now).unwrap().follower;
     follower.tick(now).unwrap();
     let Work::Snapshot(ticket) = follower.log().work(0, 1 << 20) else { panic!("no snapshot is offered") };
     for _ in 0..50 {

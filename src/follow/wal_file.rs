@@ -33,6 +33,12 @@ impl WalFile {
         Ok(Self { path, file })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// For readers of its bytes.
     #[must_use]
     pub fn file(&self) -> Arc<File> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::event::{EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
@@ -133,6 +133,8 @@ fn wake(folders: &Folders, event: notify::Result<notify::Event>) {
     let counts = match event.kind {
         EventKind::Create(_) | EventKind::Remove(_) => true,
         EventKind::Modify(kind) => !matches!(kind, ModifyKind::Metadata(_)),
+        // Somebody may have gone who had it open.
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
         _ => false,
     };
     if !counts {

@@ -15,6 +15,11 @@ const SNAPSHOT: &[u8] = include_bytes!("../../fixtures/objects/litestream.snapsh
 const SEGMENT: &[u8] = include_bytes!("../../fixtures/objects/litestream.wal.lz4");
 const SEALED: &[u8] = include_bytes!("../../fixtures/objects/sealed.wal.lz4");
 const SEALED_SNAPSHOT: &[u8] = include_bytes!("../../fixtures/objects/sealed.snapshot.lz4");
+const LTX: [&[u8]; 3] = [
+    include_bytes!("../../fixtures/ltx/blocks-whole.ltx"),
+    include_bytes!("../../fixtures/ltx/blocks-increment.ltx"),
+    include_bytes!("../../fixtures/ltx/frames-whole.ltx"),
+];
 const CONFIG: &[u8] = include_bytes!("../../litestream.yml.example");
 
 /// Says which input it was if the target panics.
@@ -145,6 +150,21 @@ fn segment_decode() {
         &[SNAPSHOT, SEGMENT, SEALED, SEALED_SNAPSHOT, linked.as_slice(), independent.as_slice()],
         repair_seal,
     );
+}
+
+/// Gives the file the checksum that its content has, if it comes to that.
+fn repair_ltx(file: &mut Vec<u8>) {
+    let checksum = match crate::ltx::Decoder::open(file.as_slice()).and_then(crate::ltx::Decoder::finish) {
+        Err(crate::ltx::LtxFault::Checksum { expected, .. }) => expected,
+        _ => return,
+    };
+    let at = file.len() - 8;
+    file[at..].copy_from_slice(&checksum.to_be_bytes());
+}
+
+#[test]
+fn ltx_decode() {
+    fuzz(super::ltx_decode, &LTX, repair_ltx);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a listing says is there: snapshots and segments, generation by generation.
+//! What a listing says is there: snapshots, segments and merged ranges, generation by generation.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Entry {
     pub modified: Timestamp,
 }
 
-/// The objects of one generation. Invariant: both lists ascend strictly by name.
+/// The objects of one generation. Invariant: all lists ascend strictly by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// Whose objects these are.
@@ -27,21 +27,41 @@ pub struct History {
     pub snapshots: Vec<Entry>,
     /// By index, then offset.
     pub segments: Vec<Entry>,
+    /// Merged ranges, by the index in which they begin, then by that in which they end.
+    pub ranges: Vec<Entry>,
 }
 
 impl History {
-    /// All objects: snapshots, then segments.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.snapshots.iter().chain(&self.segments)
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(generation: Generation) -> Self {
+        Self { generation, snapshots: Vec::new(), segments: Vec::new(), ranges: Vec::new() }
     }
 
-    /// The object that stands first in the history.
+    /// All objects: snapshots, then segments, then ranges.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.snapshots.iter().chain(&self.segments).chain(&self.ranges)
+    }
+
+    /// The object called `name`.
+    #[must_use]
+    pub fn entry(&self, name: &ObjectName) -> Option<&Entry> {
+        let list = match name {
+            ObjectName::Snapshot(..) => &self.snapshots,
+            ObjectName::Segment(..) => &self.segments,
+            ObjectName::Range(..) => &self.ranges,
+        };
+        list.binary_search_by_key(name, |e| e.name).ok().map(|at| &list[at])
+    }
+
+    /// The snapshot or segment that stands first in the history.
     #[must_use]
     pub fn first(&self) -> Option<&Entry> {
         [self.snapshots.first(), self.segments.first()].into_iter().flatten().min_by_key(|e| e.name)
     }
 
-    /// The object that stands last in the history: the last segment, or a snapshot of a later index.
+    /// The object that stands last in the history: the last segment, or a snapshot of a later index. A range ends where
+    /// a segment or a snapshot ends too.
     #[must_use]
     pub fn last(&self) -> Option<&Entry> {
         [self.snapshots.last(), self.segments.last()].into_iter().flatten().max_by_key(|e| e.name)
@@ -62,7 +82,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Sorts a listing, whatever its order; files that are neither snapshots nor segments are ignored.
+    /// Sorts a listing, whatever its order; other files are ignored, and so are ranges of a generation of which nothing
+    /// else is left.
     pub fn from_listing(listing: impl IntoIterator<Item = ObjectMeta>) -> Self {
         let known = |meta: ObjectMeta| {
             let name = ObjectName::parse(&meta.key)?;
@@ -72,16 +93,15 @@ impl Catalog {
         let mut catalog = Self::default();
         for (name, entry) in entries {
             let generation = name.generation();
-            let history = catalog.histories.entry(generation).or_insert_with(|| History {
-                generation,
-                snapshots: Vec::new(),
-                segments: Vec::new(),
-            });
+            let history = catalog.histories.entry(generation).or_insert_with(|| History::new(generation));
             match name {
                 ObjectName::Snapshot(..) => history.snapshots.push(entry),
                 ObjectName::Segment(..) => history.segments.push(entry),
+                ObjectName::Range(..) => history.ranges.push(entry),
             }
         }
+        // Ranges alone restore nothing: their generation has been removed.
+        catalog.histories.retain(|_, history| history.first().is_some());
         catalog
     }
 

@@ -1,10 +1,14 @@
 //! Which objects a restore needs, in which order, and where it stops.
 
 use super::plan_error::{PlanError, PlanStop, check_place};
+use super::route::{covers, route};
 use super::timeline;
 use super::{Entry, History, ObjectName, PlannedEnd, PlannedObject, RestorePlan, Sealing, Seals, Target};
 use crate::segment::{Commit, Seal};
 use crate::types::{Index, Offset, Timestamp};
+
+/// How many ends of ranges are tried.
+const COARSE_TRIES: usize = 16;
 
 /// Plans the restore of `target` from one generation.
 ///
@@ -17,17 +21,22 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
     let count = match target {
         Target::Latest => candidates.len(),
         Target::Index(wanted) => candidates.partition_point(|e| e.name.index() <= wanted),
-        Target::Time(time) if sealed.is_some() => seals_until(candidates, seals, time)?,
+        Target::Time(time) if sealed.is_some() => segments_until(history, candidates, seals, time)?,
         Target::Time(time) => candidates.iter().take_while(|e| e.modified <= time).count(),
     };
     let (segments, later) = candidates.split_at(count);
-    check_names(snapshot, segments)?;
-    let last = segments.last().unwrap_or(snapshot);
+    let Steps { steps, next, coarse } = if sealed.is_some() {
+        sealed_steps(history, snapshot, (segments, later), seals, target)?
+    } else {
+        check_names(snapshot, segments)?;
+        Steps { steps: segments.iter().collect(), next: later.first(), coarse: false }
+    };
+    let last = steps.last().copied().unwrap_or(snapshot);
     let end = match sealed {
         Some(_) => sealed_end(last, seals, target)?,
-        None => PlannedEnd::LastCommit { modified: segments.last().map_or(snapshot.modified, |e| e.modified) },
+        None => PlannedEnd::LastCommit { modified: last.modified },
     };
-    if let (Some(next), Some(_), Target::Time(time)) = (later.first(), sealed, target) {
+    if let (Some(next), Some(_), Target::Time(time)) = (next, sealed, target) {
         check_next(last, next, seals, time, end)?;
     }
     if sealed.is_none() && seals.known(&last.name).is_some() {
@@ -48,13 +57,92 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
     let plan = RestorePlan {
         generation: history.generation,
         snapshot: planned(snapshot),
-        segments: segments.iter().map(planned).collect(),
+        steps: steps.into_iter().map(planned).collect(),
         end,
-        next: later.first().map(|e| e.name),
+        next: next.map(|e| e.name),
         beyond_end,
+        coarse,
     };
     check_seals(&plan)?;
     Ok(plan)
+}
+
+/// What is applied over the snapshot.
+struct Steps<'h> {
+    steps: Vec<&'h Entry>,
+    /// What comes after it, if it adjoins.
+    next: Option<&'h Entry>,
+    /// What lies between its end and the wanted time is kept no more.
+    coarse: bool,
+}
+
+/// As few objects as possible up to the last of `segments`, and those of its index.
+fn sealed_steps<'h>(
+    history: &'h History,
+    snapshot: &Entry,
+    (segments, later): (&'h [Entry], &'h [Entry]),
+    seals: &Seals,
+    target: Target,
+) -> Result<Steps<'h>, PlanStop> {
+    let begin = snapshot.name.index();
+    let last = segments.last().map_or(begin, |e| e.name.index());
+    if let Target::Time(time) = target
+        && let Some((steps, end)) = coarse_steps(history, segments, seals, (begin, last), time)
+    {
+        let adjoins = |next: &&Entry| (next.name.index(), next.name.offset()) == (end, Offset(0));
+        return Ok(Steps { steps, next: later.first().filter(adjoins), coarse: true });
+    }
+    let (before, within) = segments.split_at(segments.partition_point(|e| e.name.index() < last));
+    let mut steps = route(history, before, seals, (begin, last)).map_err(|at| missing(history, snapshot, at))?;
+    if let Some(next) = within.first().filter(|e| e.name.offset() != Offset(0)) {
+        let missing = ObjectName::Segment(history.generation, last, Offset(0));
+        return Err(PlanError::Missing { missing, next: next.name }.into());
+    }
+    steps.extend(within);
+    Ok(Steps { steps: without_leftovers(steps, seals)?, next: later.first(), coarse: false })
+}
+
+/// If the segments of the time before `time` have been removed because a merged range holds what they held: the way to
+/// the end of the last range up to then.
+fn coarse_steps<'h>(
+    history: &'h History,
+    segments: &'h [Entry],
+    seals: &Seals,
+    (begin, last): (Index, Index),
+    time: Timestamp,
+) -> Option<(Vec<&'h Entry>, Index)> {
+    let behind = if segments.is_empty() { begin } else { last.next()? };
+    let ends = history.ranges.iter().filter_map(|e| e.name.range());
+    let mut ends: Vec<Index> = ends.filter(|r| r.time <= time && r.to > behind).map(|r| r.to).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    // Usually the first try succeeds; each costs as much as the listing is long.
+    let tries = ends.into_iter().rev().take(COARSE_TRIES);
+    tries.filter_map(|end| Some((route(history, segments, seals, (begin, end)).ok()?, end))).next()
+}
+
+/// While the segments of an index are being merged, some stand beside the object that holds them all. A seal proves
+/// whether they are the same.
+fn without_leftovers<'h>(steps: Vec<&'h Entry>, seals: &Seals) -> Result<Vec<&'h Entry>, PlanStop> {
+    let mut kept: Vec<&Entry> = Vec::new();
+    for next in steps {
+        let outer = kept.last().and_then(|before| seals.known(&before.name).map(|seal| (before.name, seal)));
+        match outer.filter(|(_, seal)| seal.to.0 == next.name.index() && seal.to.1 > next.name.offset()) {
+            Some((before, outer)) if !covers(outer, demand(seals, &next.name)?) => {
+                return Err(PlanError::Overlap { before, next: next.name }.into());
+            }
+            Some(_) => {}
+            None => kept.push(next),
+        }
+    }
+    Ok(kept)
+}
+
+/// Why there is no way on from the beginning of index `at`.
+fn missing(history: &History, snapshot: &Entry, at: Index) -> PlanError {
+    let missing = ObjectName::Segment(history.generation, at, Offset(0));
+    let next = history.segments_from(at).iter().find(|e| e.name != missing).unwrap_or(snapshot).name;
+    PlanError::Missing { missing, next }
 }
 
 /// The snapshot of the highest index that is not after the target.
@@ -99,6 +187,34 @@ fn sealed_at<'s>(seals: &'s Seals, name: &ObjectName) -> Result<Option<&'s Seal>
 
 fn demand<'s>(seals: &'s Seals, name: &ObjectName) -> Result<&'s Seal, PlanStop> {
     sealed_at(seals, name)?.ok_or_else(|| PlanError::SealMissing(*name).into())
+}
+
+/// How many of `segments` begin at or before `time`. The names of merged ranges tell where to look; what they say is
+/// believed only if the segments there agree.
+fn segments_until(history: &History, segments: &[Entry], seals: &Seals, time: Timestamp) -> Result<usize, PlanStop> {
+    let ranges = || history.ranges.iter().filter_map(|e| e.name.range());
+    let first = |index: Index| segments.partition_point(|e| e.name.index() < index);
+    let low = ranges().filter(|r| r.time <= time).map(|r| r.to).max().map_or(0, first);
+    let high = ranges().filter(|r| r.time > time).map(|r| r.to).min().map_or(segments.len(), first);
+    if low <= high {
+        let count = low + seals_until(&segments[low..high], seals, time)?;
+        let before = segments[..count].last().map(|e| sealed_at(seals, &e.name)).transpose();
+        let after = segments[count..].first().map(|e| sealed_at(seals, &e.name)).transpose();
+        let (before, after) = match (before, after) {
+            (Err(PlanStop::Needs(mut needs)), Err(PlanStop::Needs(more))) => {
+                needs.0.extend(more.0);
+                return Err(needs.into());
+            }
+            (Err(PlanStop::Needs(needs)), _) | (_, Err(PlanStop::Needs(needs))) => return Err(needs.into()),
+            (before, after) => (before.ok().flatten().flatten(), after.ok().flatten().flatten()),
+        };
+        let right_before = count == 0 || before.is_some_and(|seal| begins(seal) <= time);
+        let right_after = count == segments.len() || after.is_some_and(|seal| begins(seal) > time);
+        if right_before && right_after {
+            return Ok(count);
+        }
+    }
+    seals_until(segments, seals, time)
 }
 
 /// How many of `entries` begin at or before `time`. Commit times never go backwards within a generation, so a binary
@@ -172,7 +288,7 @@ fn check_next(last: &Entry, next: &Entry, seals: &Seals, wanted: Timestamp, end:
         Err(PlanStop::Fault(_)) if time == wanted => return Ok(()),
         other => other?,
     };
-    if continues(before, after) || (time == wanted && !adjoins(before, after)) {
+    if continues(before, after) || (time == wanted && before.to != after.from) {
         Ok(())
     } else {
         Err(PlanError::Hole { before: last.name, next: next.name }.into())
@@ -201,6 +317,7 @@ fn check_seals(plan: &RestorePlan) -> Result<(), PlanError> {
     for pair in objects.windows(2) {
         let (before, next) = (pair[0].name, pair[1].name);
         let Some(last) = &pair[0].seal else { continue };
+        // Where a range ends the next index begins, as behind a snapshot.
         let same_index = last.to.0 == next.index();
         if same_index && last.to.1 > next.offset() {
             return Err(PlanError::Overlap { before, next });

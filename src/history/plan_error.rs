@@ -1,9 +1,9 @@
 //! Why a restore cannot be planned.
 
 use super::timeline::Bounds;
-use super::{NeedsSeals, ObjectName, plan_key as key};
+use super::{NeedsSeals, ObjectName, RangeName, plan_key as key};
 use crate::segment::{Seal, SealFault, SealKind};
-use crate::types::{Generation, Index, Offset, Timestamp};
+use crate::types::{Generation, Index, Level, Offset, Timestamp};
 
 /// Why there is no plan. Every message names the object, or the range that can be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,10 +110,11 @@ pub(crate) fn check_place(name: &ObjectName, seal: &Seal) -> Result<(), PlanErro
     let own = match seal.kind {
         SealKind::Snapshot => ObjectName::Snapshot(seal.generation, index),
         SealKind::Segment => ObjectName::Segment(seal.generation, index, offset),
+        SealKind::Range => {
+            // How coarse a range is decides where it is kept; what it is does not depend on it.
+            let level = name.range().map_or(Level::ALL[0], |range| range.level);
+            ObjectName::Range(seal.generation, RangeName { from: index, to: seal.to.0, time: seal.time, level })
+        }
     };
-    if own == *name && seal.to.0 == index {
-        Ok(())
-    } else {
-        Err(PlanError::Misplaced(*name, seal.generation, index, offset))
-    }
+    if own == *name { Ok(()) } else { Err(PlanError::Misplaced(*name, seal.generation, index, offset)) }
 }

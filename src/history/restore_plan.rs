@@ -65,22 +65,24 @@ pub enum PlannedEnd {
 
 /// A restore, before anything is fetched.
 ///
-/// Invariant: the segments' indexes begin with the snapshot's and leave none out, and each index begins at offset 0.
-/// That no segment *within* an index is missing shows where seals are known, otherwise when the data has been read.
+/// Invariant: the steps begin with the snapshot's index and leave no index out; a merged range begins where the step
+/// before it ends an index, and the segments of each index begin at offset 0. That no segment *within* an index is missing shows where seals are known, otherwise when the data has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestorePlan {
     /// The generation restored.
     pub generation: Generation,
     /// Where it starts.
     pub snapshot: PlannedObject,
-    /// What is replayed over it, in order.
-    pub segments: Vec<PlannedObject>,
+    /// What is applied over it, in order: merged ranges and segments.
+    pub steps: Vec<PlannedObject>,
     /// Where it stops.
     pub end: PlannedEnd,
     /// The object after the last planned one, if there is one: it shows whether something between is missing.
     pub next: Option<ObjectName>,
     /// The wanted point lies behind the end of the history.
     pub beyond_end: bool,
+    /// Between the end of the restore and the wanted time there were commits that are kept no more one by one.
+    pub coarse: bool,
 }
 
 /// The key of a listed object; for one that cannot exist, what is nearest to it.
@@ -92,7 +94,7 @@ pub fn key(name: &ObjectName) -> String {
 impl RestorePlan {
     /// All objects, in the order in which they are applied.
     pub fn objects(&self) -> impl Iterator<Item = &PlannedObject> {
-        std::iter::once(&self.snapshot).chain(&self.segments)
+        std::iter::once(&self.snapshot).chain(&self.steps)
     }
 
     /// What has to be fetched, in bytes.
@@ -112,8 +114,12 @@ impl fmt::Display for RestorePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "generation  {}", self.generation)?;
         writeln!(f, "snapshot    {}  ({} bytes)", key(&self.snapshot.name), self.snapshot.stored_bytes)?;
-        for segment in &self.segments {
-            writeln!(f, "segment     {}  ({} bytes)", key(&segment.name), segment.stored_bytes)?;
+        for step in &self.steps {
+            let kind = if step.name.range().is_some() { "range  " } else { "segment" };
+            writeln!(f, "{kind}     {}  ({} bytes)", key(&step.name), step.stored_bytes)?;
+        }
+        if self.coarse {
+            writeln!(f, "note        the commits up to the wanted time have been merged; this is the last point kept")?;
         }
         match self.end {
             PlannedEnd::Commit { at: (index, offset), size, time, digest } => {
@@ -128,6 +134,6 @@ impl fmt::Display for RestorePlan {
                 writeln!(f, "proof       checksums only: Litestream wrote this generation, so there is no digest")?;
             }
         }
-        write!(f, "downloads   {} objects, {} bytes", 1 + self.segments.len(), self.stored_bytes())
+        write!(f, "downloads   {} objects, {} bytes", 1 + self.steps.len(), self.stored_bytes())
     }
 }

@@ -30,6 +30,11 @@ impl Seals {
         self.0.insert(name, sealing);
     }
 
+    /// Forgets everything but what is known of the objects that `keeps` accepts.
+    pub fn retain(&mut self, keeps: impl Fn(&ObjectName) -> bool) {
+        self.0.retain(|name, _| keeps(name));
+    }
+
     /// What the end of `name` is.
     ///
     /// # Errors

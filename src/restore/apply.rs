@@ -25,8 +25,8 @@ const BATCHES_AHEAD: usize = 8;
 pub struct Job {
     /// Which objects, and where to stop.
     pub plan: RestorePlan,
-    /// An empty file.
-    pub file: File,
+    /// An empty file; `None` if only the page hashes are wanted.
+    pub file: Option<File>,
     /// A file that may be created for a while.
     pub spill: PathBuf,
     /// No state of the database may need more.
@@ -47,27 +47,39 @@ pub struct Applied {
 /// # Errors
 /// Which object is at fault, or why the file cannot be written.
 pub fn apply(job: &Job, arrivals: mpsc::Receiver<Arrival>) -> Result<Applied, ApplyError> {
+    let (hashes, replayed) = put_together(job.file.as_ref(), |port| decode(job, arrivals, port))?;
+    Ok(Applied { hashes, replayed })
+}
+
+/// Has `decode` fill `file`, if there is one, through the port it is given, and returns the hash of every page beside what it returns.
+///
+/// # Errors
+/// Those of `decode`, or why the file cannot be written.
+pub fn put_together<T>(
+    file: Option<&File>,
+    decode: impl FnOnce(ImagePort) -> Result<T, ApplyError>,
+) -> Result<(PageHashes, T), ApplyError> {
     let (ops, ops_in) = sync_channel(BATCHES_AHEAD);
     let (spare_in, spare) = channel();
     let (flush, flush_in) = sync_channel(1);
     thread::scope(|scope| {
-        let writer = scope.spawn(move || write_and_close(&job.file, &ops_in, &spare_in, flush));
-        let flusher = scope.spawn(move || flush_when_told(&job.file, &flush_in));
-        let replayed = decode(job, arrivals, ImagePort { ops, spare });
+        let writer = scope.spawn(move || write_and_close(file, &ops_in, &spare_in, flush));
+        let flusher = scope.spawn(move || flush_when_told(file, &flush_in));
+        let decoded = decode(ImagePort { ops, spare });
         let written = writer.join().unwrap_or(Err(ApplyError::WriterStopped));
         let flushed = flusher.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread panicked")));
         // The writer is behind the decoder, so its error is about an earlier byte.
         let hashes = written?;
-        let replayed = replayed?;
+        let decoded = decoded?;
         // A failed flush is final: the kernel may have dropped the pages, and reports it only once.
         flushed?;
-        job.file.sync_all()?;
-        Ok(Applied { hashes, replayed })
+        file.map_or(Ok(()), File::sync_all)?;
+        Ok((hashes, decoded))
     })
 }
 
 fn write_and_close(
-    file: &File,
+    file: Option<&File>,
     ops: &Receiver<super::image::Op>,
     spare: &std::sync::mpsc::Sender<super::image::Batch>,
     flush: SyncSender<()>,
@@ -77,9 +89,9 @@ fn write_and_close(
     written
 }
 
-fn flush_when_told(file: &File, told: &Receiver<()>) -> io::Result<()> {
+fn flush_when_told(file: Option<&File>, told: &Receiver<()>) -> io::Result<()> {
     for () in told {
-        file.sync_data()?;
+        file.map_or(Ok(()), File::sync_data)?;
     }
     Ok(())
 }
@@ -89,7 +101,7 @@ fn decode(job: &Job, mut arrivals: mpsc::Receiver<Arrival>, port: ImagePort) -> 
     let snapshot = arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?;
     let (image, size) = apply_snapshot(snapshot, sealed, port)?;
     let mut replay = Replay::new(&job.plan, image, size, job.size_max_bytes, &job.spill);
-    for _ in &job.plan.segments {
+    for _ in &job.plan.steps {
         replay.segment(arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?)?;
     }
     replay.finish()

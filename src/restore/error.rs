@@ -4,9 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use super::image::{Edge, WriterStopped};
+use super::ltx::LtxObjectFault;
+use crate::history::ltx::LtxPlanError;
 use crate::history::{ObjectName, PlanError, plan_key};
 use crate::segment::{DecodeFault, SealFault, StateDigest};
-use crate::types::{Generation, Offset, PageCount, PageSize};
+use crate::types::{Generation, Offset, PageCount, PageSize, Txid};
 use crate::wal::{FrameFault, HeaderFault, Salts};
 
 /// What is wrong with one object.
@@ -55,6 +57,12 @@ pub enum ObjectFault {
         /// Of the index before it.
         before: Salts,
     },
+    /// Between it and the object before it, something is missing.
+    #[error("it does not begin where the object before it ends: an object is missing or from elsewhere")]
+    Gap,
+    /// A whole index is missing.
+    #[error("the index before it is missing")]
+    IndexMissing,
     /// It ends within a frame or a transaction.
     #[error("it does not end at the end of a transaction")]
     OpenEnd,
@@ -108,6 +116,9 @@ pub enum ApplyError {
     /// An object is at fault.
     #[error("{}: {}", plan_key(.0), .1)]
     Object(ObjectName, Box<ObjectFault>),
+    /// A file of Litestream 0.5 is at fault.
+    #[error("{0}: {1}")]
+    Ltx(String, Box<LtxObjectFault>),
     /// Something between two objects is missing or doubled.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -181,6 +192,9 @@ pub enum RestoreError {
     /// Every replica was read and holds nothing at all.
     #[error("no matching backups found")]
     NoBackups,
+    /// A TXID was asked for, and no replica has one.
+    #[error("no matching backups found: no replica was written by Litestream 0.5, so there is no TXID {0}")]
+    NoTxid(Txid),
     /// The replicas hold backups, but not the generation asked for.
     #[error("no matching backups found: no replica has generation {0}")]
     NoGeneration(Generation),
@@ -210,6 +224,14 @@ pub enum RestoreError {
         name: String,
         /// Why.
         source: Box<PlanError>,
+    },
+    /// There is no plan from files of Litestream 0.5.
+    #[error("cannot restore from replica {name}: {source}")]
+    LtxPlan {
+        /// Of which replica.
+        name: String,
+        /// Why.
+        source: Box<LtxPlanError>,
     },
     /// The objects could not be put together.
     #[error("cannot restore from replica {name}: {source}")]

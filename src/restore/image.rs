@@ -60,11 +60,12 @@ pub enum Op {
 }
 
 /// Carries out `ops` until their sender is gone, and returns the hashes of all pages. Used batches go to `spare`.
+/// Without a file nothing is written: the hashes alone are wanted.
 ///
 /// # Errors
 /// If the file cannot be written, or the database is not what a seal says.
 pub fn write_image(
-    file: &File,
+    file: Option<&File>,
     ops: &Receiver<Op>,
     spare: &Sender<Batch>,
     flush: &SyncSender<()>,
@@ -90,7 +91,7 @@ pub fn write_image(
 }
 
 struct Image<'f> {
-    file: &'f File,
+    file: Option<&'f File>,
     page_size: PageSize,
     hashes: PageHashes,
     unflushed_bytes: u64,
@@ -102,10 +103,11 @@ impl Image<'_> {
         for (page, content) in batch.pages.iter().zip(batch.bytes.chunks_exact(size)) {
             self.hashes.set(*page, page_hash(*page, content));
         }
+        let Some(file) = self.file else { return Ok(()) };
         let mut start = 0;
         for run in batch.pages.chunk_by(|a, b| a.slot() + 1 == b.slot()) {
             let end = start + run.len() * size;
-            self.file.write_all_at(&batch.bytes[start..end], run[0].file_offset(self.page_size))?;
+            file.write_all_at(&batch.bytes[start..end], run[0].file_offset(self.page_size))?;
             start = end;
         }
         self.unflushed_bytes += batch.bytes.len() as u64;
@@ -114,7 +116,7 @@ impl Image<'_> {
 
     fn resize(&mut self, size: PageCount) -> io::Result<()> {
         self.hashes.resize(size);
-        self.file.set_len(size.bytes(self.page_size))
+        self.file.map_or(Ok(()), |file| file.set_len(size.bytes(self.page_size)))
     }
 
     fn expect(&self, expected: &Expected) -> Result<(), ApplyError> {

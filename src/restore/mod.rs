@@ -6,38 +6,49 @@ mod apply;
 mod choose;
 mod error;
 mod fetch;
+mod forward;
 mod image;
+mod ltx;
 mod pending;
+mod points;
 mod publish;
 mod replay;
 mod report;
 mod sidecars;
 mod snapshot;
 mod source;
+pub mod verify;
 mod wal_stream;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use choose::Choice;
+pub use choose::{Choice, GenerationChoice};
 pub use error::{ApplyError, ObjectFault, RestoreError};
+pub use forward::{Forward, rebuild_hashes};
 pub use image::Edge;
+pub use ltx::{LtxChoice, LtxObjectFault, LtxSource};
+pub use points::read_points;
 pub use replay::Uncommitted;
-pub use report::{Proof, RestoreReport};
+pub use report::{Proof, Reached, RestoreReport};
 pub use source::{NamedBackend, Source};
 
-use crate::history::{PlannedEnd, RestorePlan, Target};
-use crate::types::{Clock, Generation, SystemClock};
+use crate::history::{ObjectName, PlanError, PlannedEnd, PlannedObject, RestorePlan, Target};
+use crate::types::{Clock, Generation, SystemClock, Txid};
 use apply::{Applied, Job};
+use fetch::Arrival;
 use publish::Staged;
 
 /// Arrivals that wait to be decoded, beside those being fetched.
 const ARRIVALS_AHEAD: usize = 4;
 /// How often a restore begins anew because objects it had planned were merged or removed meanwhile.
 const PLANS_MAX: usize = 3;
+/// Damaged merged ranges for which a restore begins anew.
+const AVOIDED_MAX: usize = 64;
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
@@ -46,6 +57,8 @@ pub struct RestoreRequest {
     pub target: Target,
     /// Only from this generation.
     pub generation: Option<Generation>,
+    /// Only from files of Litestream 0.5, and not beyond this transaction.
+    pub txid: Option<Txid>,
     /// The file to create; it must not exist.
     pub output: PathBuf,
     /// How many objects are fetched at the same time; at least one is.
@@ -87,17 +100,35 @@ pub async fn restore(
 ) -> Result<RestoreReport, RestoreError> {
     publish::refuse_existing(&request.output)?;
     sidecars::check_unused(&request.output)?;
-    for attempt in 1.. {
-        let choice = choose::choose(replicas, request, progress).await?;
+    let (mut plans, mut avoided) = (1, BTreeSet::new());
+    loop {
+        let choice = choose::choose(replicas, request, &avoided, progress).await?;
         let staged = Staged::create(&request.output)?;
-        let applied = match fill(&staged, &choice, request, progress).await {
-            Err(error) if is_outdated(&error) && attempt < PLANS_MAX => continue,
-            other => other?,
+        let (restored, doubtful) = match choice {
+            Choice::Generation(choice) => {
+                let filled = fill(&staged, &choice, request, progress).await;
+                let doubtful = filled.as_ref().map_or_else(|e| doubtful_ranges(e, &choice.plan), |_| Vec::new());
+                let report = |done| RestoreReport::new(choice.source.name, request.target, &choice.plan, done);
+                (filled.map(report), doubtful)
+            }
+            Choice::Ltx(choice) => (ltx::fill(&staged, choice, request, progress).await, Vec::new()),
+        };
+        let report = match restored {
+            Ok(report) => report,
+            Err(error) if is_outdated(&error) && plans < PLANS_MAX => {
+                plans += 1;
+                continue;
+            }
+            Err(error) if doubtful.is_empty() || avoided.len() + doubtful.len() > AVOIDED_MAX => return Err(error),
+            Err(error) => {
+                progress.warn(&format!("{error}; restoring from finer objects instead"));
+                avoided.extend(doubtful);
+                continue;
+            }
         };
         publish(staged, &request.output, progress)?;
-        return Ok(RestoreReport::new(choice.source.name, request.target, &choice.plan, applied));
+        return Ok(report);
     }
-    Err(RestoreError::NoBackups)
 }
 
 /// What [`restore`] would do.
@@ -109,42 +140,64 @@ pub async fn plan(
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Choice, RestoreError> {
-    choose::choose(replicas, request, progress).await
+    choose::choose(replicas, request, &BTreeSet::new(), progress).await
 }
 
 /// Fetches, decodes, applies and verifies everything that the plan names.
 async fn fill(
     staged: &Staged,
-    choice: &Choice,
+    choice: &GenerationChoice,
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Applied, RestoreError> {
-    let Choice { source, plan } = choice;
+    let GenerationChoice { source, plan } = choice;
     let available = staged.available_bytes();
     let needed = needed_bytes(plan);
     let no_space = |needed| RestoreError::NoSpace { output: request.output.clone(), needed, available };
     if needed > available {
         return Err(no_space(needed));
     }
-    let objects = plan.objects().cloned().collect();
-    let job = Job { plan: plan.clone(), file: staged.file()?, spill: staged.spill_path(), size_max_bytes: available };
+    let file = Some(staged.file()?);
+    let job = Job { plan: plan.clone(), file, spill: staged.spill_path(), size_max_bytes: available };
     progress.begin(plan.stored_bytes());
-    let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
-    let applying = tokio::task::spawn_blocking(move || apply::apply(&job, arrivals));
-    let fetching = fetch::fetch(Arc::clone(&source.backend), objects, request.parallelism, progress, out);
-    let (fetched, applied) = tokio::join!(fetching, applying);
-    let applied = applied.unwrap_or(Err(ApplyError::WriterStopped));
+    let objects = plan.objects().cloned().collect();
+    let applying = move |arrivals| apply::apply(&job, arrivals);
+    let (fetched, applied) = fetch_and(source, objects, request.parallelism, progress, applying).await;
     if let Err(error) = &applied
         && let Some(bytes) = space_missing(error)
     {
         return Err(no_space(bytes.max(needed).max(available.saturating_add(1))));
     }
-    match (fetched, applied) {
+    outcome(&source.name, fetched, applied)
+}
+
+/// Fetches `objects`, and hands them to `work` on a thread that may block.
+async fn fetch_and<T: Send + 'static>(
+    source: &Source,
+    objects: Vec<PlannedObject>,
+    parallelism: usize,
+    progress: &dyn Progress,
+    work: impl FnOnce(mpsc::Receiver<Arrival>) -> Result<T, ApplyError> + Send + 'static,
+) -> (replica_backends::Result<()>, Result<T, ApplyError>) {
+    let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
+    let working = tokio::task::spawn_blocking(move || work(arrivals));
+    let fetching = fetch::fetch(Arc::clone(&source.backend), objects, parallelism, progress, out);
+    let (fetched, worked) = tokio::join!(fetching, working);
+    (fetched, worked.unwrap_or(Err(ApplyError::WriterStopped)))
+}
+
+/// What came of fetching and of the work: of two errors, the one that is the cause of the other.
+fn outcome<T>(
+    name: &str,
+    fetched: replica_backends::Result<()>,
+    worked: Result<T, ApplyError>,
+) -> Result<T, RestoreError> {
+    match (fetched, worked) {
         (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
-            Err(RestoreError::Unreadable { name: source.name.clone(), source: error })
+            Err(RestoreError::Unreadable { name: name.to_owned(), source: error })
         }
-        (_, Err(error)) => Err(RestoreError::Apply { name: source.name.clone(), source: error }),
-        (Ok(()), Ok(applied)) => Ok(applied),
+        (_, Err(error)) => Err(RestoreError::Apply { name: name.to_owned(), source: error }),
+        (Ok(()), Ok(done)) => Ok(done),
     }
 }
 
@@ -176,6 +229,22 @@ fn is_outdated(error: &RestoreError) -> bool {
         RestoreError::Unreadable { source, .. } => source.kind() == replica_backends::ErrorKind::NotFound,
         RestoreError::Apply { source: ApplyError::Object(_, fault), .. } => matches!(**fault, ObjectFault::Changed),
         _ => false,
+    }
+}
+
+/// The merged ranges that a restore may fail for: the one that is at fault, or, if what follows does not continue the
+/// state, any of them. Finer objects hold what they hold, so it is worth trying without.
+fn doubtful_ranges(error: &RestoreError, plan: &RestorePlan) -> Vec<ObjectName> {
+    let RestoreError::Apply { source, .. } = error else { return Vec::new() };
+    let ranges = plan.steps.iter().map(|step| step.name).filter(|name| name.range().is_some());
+    match source {
+        ApplyError::Object(name, _) | ApplyError::Plan(PlanError::Misplaced(name, ..)) if name.range().is_some() => {
+            vec![*name]
+        }
+        ApplyError::Object(_, fault) if matches!(**fault, ObjectFault::State { edge: Edge::Before, .. }) => {
+            ranges.collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::fetch::{Arrival, ArrivalBody, ArrivalReader};
 use super::image::{Edge, Expected, ImageWriter};
 use super::pending::Pending;
 use super::wal_stream::{Frame, WalStream};
-use crate::history::{ObjectName, PlanError, PlannedEnd, RestorePlan, Sealing, check_place};
+use crate::history::{ObjectName, PlanError, PlannedEnd, RestorePlan, Sealing, check_place, covers};
 use crate::segment::{Commit, Decoder, Seal};
 use crate::types::{Index, Offset, PageCount};
 use crate::wal::Salts;
@@ -31,6 +31,8 @@ pub struct Replay<'p> {
     size_max_bytes: u64,
     at: (Index, Offset),
     last: ObjectName,
+    /// The seal of the last object, if it is of the current index.
+    applied: Option<Box<Seal>>,
     wal: WalStream,
     salts_before: Option<Salts>,
     pending: Pending,
@@ -49,6 +51,7 @@ impl<'p> Replay<'p> {
             size_max_bytes,
             at: (index, Offset(0)),
             last: plan.snapshot.name,
+            applied: None,
             wal: WalStream::new(page_size),
             salts_before: None,
             pending: Pending::new(page_size, spill),
@@ -60,6 +63,9 @@ impl<'p> Replay<'p> {
     pub fn segment(&mut self, arrival: Arrival) -> Result<(), ApplyError> {
         let Arrival { object, sealing, body } = arrival;
         let name = object.name;
+        if self.is_leftover(&name, &sealing) {
+            return Ok(());
+        }
         self.place(name)?;
         match (self.plan.is_sealed(), sealing) {
             (true, Sealing::Sealed(seal)) => {
@@ -78,20 +84,31 @@ impl<'p> Replay<'p> {
         Ok(())
     }
 
+    /// Whether everything in the object has been applied already, as part of one that it was merged into.
+    fn is_leftover(&self, name: &ObjectName, sealing: &Sealing) -> bool {
+        let (Some(outer), Sealing::Sealed(inner)) = (&self.applied, sealing) else { return false };
+        check_place(name, inner).is_ok() && inner.from > outer.from && covers(outer, inner)
+    }
+
     /// Ends the replay: what was reached, and what was left over.
     pub fn finish(mut self) -> Result<Replayed, ApplyError> {
         self.end_index();
+        if matches!(self.plan.end, PlannedEnd::Commit { at, .. } if at != self.at) {
+            return Err(ObjectFault::Changed.of(self.last));
+        }
         self.image.resize(self.size)?;
         Ok(Replayed { at: self.at, size: self.size, uncommitted: self.uncommitted })
     }
 
     /// The object begins where the one before it ended.
     fn place(&mut self, name: ObjectName) -> Result<(), ApplyError> {
-        let begins_index = self.last.index() != name.index() || matches!(self.last, ObjectName::Snapshot(..));
+        let whole = |name: ObjectName| !matches!(name, ObjectName::Segment(..));
+        let begins_index = self.last.index() != name.index() || whole(self.last) || whole(name);
         if begins_index {
             self.end_index();
             self.salts_before = self.wal.header().map(|h| h.salts);
             self.wal = WalStream::new(self.image.page_size());
+            self.applied = None;
         }
         let (before, next) = (self.last, name);
         match name.offset().cmp(&self.wal.received()) {
@@ -112,13 +129,17 @@ impl<'p> Replay<'p> {
         if seal.page_size != self.image.page_size() {
             return Err(ObjectFault::PageSize(seal.page_size, self.image.page_size()).into());
         }
-        if let Some(chain) = self.wal.chain()
+        if !seal.is_end()
+            && let Some(chain) = self.wal.chain()
             && (chain.salts, chain.checksum, chain.order) != (seal.salts, seal.checksum_before, seal.order)
         {
             return Err(ObjectFault::Chain.into());
         }
         let before = (seal.size_before, seal.digest_before);
         self.image.expect(Expected { object: name, edge: Edge::Before, size: before.0, digest: before.1 })?;
+        if seal.is_end() {
+            return self.end_object(seal, body);
+        }
         let stop = self.stop_within(name, seal);
         let mut commits = Commits {
             seal,
@@ -151,13 +172,28 @@ impl<'p> Replay<'p> {
                 self.image.expect(Expected { object: name, edge: Edge::After, size: after.0, digest: after.1 })?;
             }
         }
+        self.applied = Some(Box::new(seal.clone()));
+        Ok(())
+    }
+
+    /// The object that ends an index has no data; it continues the WAL that it ends.
+    fn end_object(&mut self, seal: &Seal, body: ArrivalBody) -> Result<(), Step> {
+        if self.wal.chain().is_some_and(|chain| chain.checksum != seal.checksum_before) {
+            return Err(ObjectFault::Chain.into());
+        }
+        let decoded = Decoder::new(ArrivalReader::new(body)).finish()?;
+        if decoded.as_ref() != Some(seal) {
+            return Err(ObjectFault::Changed.into());
+        }
+        self.at = seal.to;
         Ok(())
     }
 
     /// The commit at which to stop, if it is within this object and not its last.
     fn stop_within(&self, name: ObjectName, seal: &Seal) -> Option<Commit> {
         let PlannedEnd::Commit { at, .. } = self.plan.end else { return None };
-        let here = self.plan.segments.last().is_some_and(|last| last.name == name) && at < seal.to;
+        // A merged range has no point within it.
+        let here = matches!(name, ObjectName::Segment(..)) && seal.from < at && at < seal.to;
         let commit = || seal.commits.iter().find(|c| (seal.to.0, c.end) == at).copied();
         here.then(commit).flatten()
     }

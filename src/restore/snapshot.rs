@@ -75,7 +75,8 @@ fn write(arrival: Arrival, port: ImagePort) -> Result<(ImageWriter, PageCount), 
     Ok((image, size))
 }
 
-fn page_size_in(first_block: &[u8]) -> Result<PageSize, ObjectFault> {
+/// The page size that the header of a database says.
+pub(super) fn page_size_in(first_block: &[u8]) -> Result<PageSize, ObjectFault> {
     if !first_block.starts_with(DATABASE_MAGIC) {
         return Err(ObjectFault::NotADatabase("its header says so"));
     }

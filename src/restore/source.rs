@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use replica_backends::{Backend, ByteRange};
 
-use crate::history::keys::GENERATIONS;
+use super::ltx::LtxSource;
+use crate::history::keys::{GENERATIONS, RANGES};
 use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
 use crate::segment::{SEAL_TAIL_BYTES, Seal, Tail};
 use crate::types::Generation;
@@ -34,6 +35,8 @@ pub struct Source {
     pub catalog: Catalog,
     /// The seals read so far.
     pub seals: Seals,
+    /// Its files of Litestream 0.5, if it has any.
+    pub ltx: LtxSource,
 }
 
 impl Source {
@@ -42,9 +45,19 @@ impl Source {
     /// # Errors
     /// Those of the store.
     pub async fn open(replica: &NamedBackend) -> replica_backends::Result<Self> {
-        let listing: Vec<_> = replica.backend.list(GENERATIONS, None).await?.try_collect().await?;
-        let catalog = Catalog::from_listing(listing);
-        Ok(Self { name: replica.name.clone(), backend: Arc::clone(&replica.backend), catalog, seals: Seals::default() })
+        let mut listing: Vec<_> = replica.backend.list(GENERATIONS, None).await?.try_collect().await?;
+        listing.extend(replica.backend.list(RANGES, None).await?.try_collect::<Vec<_>>().await?);
+        let mut source = Self::with(replica, Catalog::from_listing(listing));
+        source.ltx.list().await?;
+        Ok(source)
+    }
+
+    /// What is known of `replica` when this much of it has been listed.
+    #[must_use]
+    pub fn with(replica: &NamedBackend, catalog: Catalog) -> Self {
+        let NamedBackend { name, backend } = replica.clone();
+        let ltx = LtxSource::new(Arc::clone(&backend));
+        Self { name, backend, catalog, seals: Seals::default(), ltx }
     }
 
     /// From when to when each generation reaches, or the one in `only`: what the seals of its first and last object
@@ -83,7 +96,7 @@ impl Source {
 
     fn stored_bytes(&self, name: &ObjectName) -> u64 {
         let history = self.catalog.history(name.generation());
-        history.and_then(|h| h.entries().find(|e| e.name == *name)).map_or(0, |e| e.stored_bytes)
+        history.and_then(|h| h.entry(name)).map_or(0, |e| e.stored_bytes)
     }
 }
 

@@ -32,6 +32,12 @@ impl WalStream {
         Self { page_size, header: None, chain: None, carry: Vec::new(), verified: 0, received: 0 }
     }
 
+    /// The WAL from `offset` on, where a frame begins and the chain is `chain`.
+    pub fn within(chain: Chain, offset: Offset) -> Self {
+        let at = offset.0;
+        Self { chain: Some(chain), verified: at, received: at, ..Self::new(chain.page_size) }
+    }
+
     /// Where the next byte belongs.
     pub fn received(&self) -> Offset {
         Offset(self.received)

@@ -25,6 +25,7 @@ pub fn page_hash(page: PageNo, content: &[u8]) -> PageHash {
 /// Invariant: `digest` is the XOR of all entries; the entry of the lock page is 0 always.
 #[derive(Clone)]
 pub struct PageHashes {
+    page_size: PageSize,
     lock_page: PageNo,
     hashes: Vec<u64>,
     digest: u64,
@@ -34,7 +35,42 @@ impl PageHashes {
     /// Of an empty database.
     #[must_use]
     pub fn new(page_size: PageSize) -> Self {
-        Self { lock_page: page_size.lock_page(), hashes: Vec::new(), digest: 0 }
+        Self { page_size, lock_page: page_size.lock_page(), hashes: Vec::new(), digest: 0 }
+    }
+
+    /// Of a database with these entries, in the order of its pages.
+    #[must_use]
+    pub fn from_entries(page_size: PageSize, entries: Vec<u64>) -> Self {
+        let mut all = Self { hashes: entries, ..Self::new(page_size) };
+        if let Some(lock) = all.hashes.get_mut(all.lock_page.slot()) {
+            *lock = 0;
+        }
+        all.digest = all.hashes.iter().fold(0, |digest, hash| digest ^ hash);
+        all
+    }
+
+    /// The entries of all pages, in their order.
+    #[must_use]
+    pub fn entries(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// The pages whose content differs from that in `before`, in their order, for databases with the same page size.
+    /// The lock page holds no content, and never differs.
+    pub fn pages_that_differ(&self, before: &Self) -> impl Iterator<Item = (PageNo, PageHash)> {
+        let lock_page = self.lock_page;
+        let differ = |(slot, hash): &(usize, &u64)| before.hashes.get(*slot) != Some(*hash);
+        let page = |(slot, hash): (usize, &u64)| {
+            let number = u32::try_from(slot + 1).ok().and_then(PageNo::new)?;
+            Some((number, PageHash(*hash)))
+        };
+        self.hashes.iter().enumerate().filter(differ).filter_map(page).filter(move |(page, _)| *page != lock_page)
+    }
+
+    /// Page size of the database.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.page_size
     }
 
     /// Takes note that `page` now has `hash`. Pages between the end and `page` count as absent until they are set.
@@ -57,6 +93,13 @@ impl PageHashes {
             self.digest ^= hash;
         }
         self.hashes.resize(size, 0);
+    }
+
+    /// XOR of the hashes of some of the pages.
+    #[must_use]
+    pub fn digest_of(&self, pages: impl IntoIterator<Item = PageNo>) -> StateDigest {
+        let hashes = pages.into_iter().filter_map(|page| self.hashes.get(page.slot()));
+        StateDigest(hashes.fold(0, |digest, hash| digest ^ hash))
     }
 
     /// Of the state as it stands.
@@ -113,6 +156,27 @@ mod tests {
         }
         assert_eq!(straight.digest(), detour.digest());
         assert_eq!(detour.size(), PageCount(4));
+    }
+
+    #[test]
+    fn pages_that_differ_are_those_that_changed_or_came() {
+        let size = PageSize::new(512).unwrap();
+        let mut before = PageHashes::new(size);
+        for n in 1..=4 {
+            let (page, h) = hash(n, 1);
+            before.set(page, h);
+        }
+        let mut after = before.clone();
+        assert_eq!(after.pages_that_differ(&before).count(), 0);
+        for (n, fill) in [(2, 9), (5, 1)] {
+            let (page, h) = hash(n, fill);
+            after.set(page, h);
+        }
+        let pages = |a: &PageHashes, b: &PageHashes| a.pages_that_differ(b).map(|(p, _)| p.get()).collect::<Vec<_>>();
+        assert_eq!(pages(&after, &before), [2, 5]);
+        after.resize(PageCount(1));
+        assert_eq!(pages(&after, &before), [0; 0]);
+        assert_eq!(PageHashes::from_entries(size, after.entries().to_vec()).digest(), after.digest());
     }
 
     #[test]

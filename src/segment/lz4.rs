@@ -245,3 +245,30 @@ impl<R: Read> FrameReader<R> {
 fn read_fault(error: io::Error) -> Lz4Fault {
     if error.kind() == io::ErrorKind::UnexpectedEof { Lz4Fault::Truncated } else { Lz4Fault::Read(error) }
 }
+
+/// Decompresses one LZ4 block, without any frame around it, which must fill `out` exactly.
+pub fn lz4_block(compressed: &[u8], out: &mut [u8]) -> Result<(), Lz4Fault> {
+    match lz4_flex::block::decompress_into(compressed, out) {
+        Ok(n) if n == out.len() => Ok(()),
+        _ => Err(Lz4Fault::Damaged("block")),
+    }
+}
+
+/// Reads exactly one LZ4 frame off the front of `input`, and nothing behind it. Its data must fill `out` exactly.
+pub fn lz4_frame(input: impl Read, out: &mut [u8]) -> Result<(), Lz4Fault> {
+    let mut frames = FrameReader::new(input);
+    match frames.read_magic()? {
+        Some(FRAME_MAGIC) => frames.begin_frame()?,
+        Some(magic) => return Err(Lz4Fault::Magic(magic)),
+        None => return Err(Lz4Fault::Truncated),
+    }
+    let Some(frame) = frames.frame.take() else { return Err(Lz4Fault::Truncated) };
+    let mut filled = 0;
+    while frames.read_block(&frame)? {
+        let block = frames.block();
+        let part = out.get_mut(filled..filled + block.len()).ok_or(Lz4Fault::Damaged("content length"))?;
+        part.copy_from_slice(block);
+        filled += block.len();
+    }
+    if filled == out.len() { Ok(()) } else { Err(Lz4Fault::Damaged("content length")) }
+}

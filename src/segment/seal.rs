@@ -48,13 +48,16 @@ const FLAG_PARENT: u8 = 1;
 /// How many bytes from the end of an object hold most seals whole.
 pub const SEAL_TAIL_BYTES: u64 = 4096;
 
-/// Whether the object is a snapshot or a WAL segment.
+/// What kind of object it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealKind {
     /// A whole database, at exactly the position `from` = `to`.
     Snapshot,
     /// The WAL between `from` and `to`; with the 32-byte header if it starts at offset 0.
     Segment,
+    /// A merged range: a WAL of its own, header first, with the last version of every page that changed from the
+    /// beginning of one index to the beginning of a later one, in one transaction.
+    Range,
 }
 
 /// One transaction in a segment.
@@ -82,7 +85,7 @@ pub struct SourceCursor {
 /// What an object says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
-    /// Snapshot or segment.
+    /// Snapshot, segment or merged range.
     pub kind: SealKind,
     /// The generation it belongs to.
     pub generation: Generation,
@@ -106,11 +109,11 @@ pub struct Seal {
     pub content: ContentHash,
     /// How the WAL's checksums read their input.
     pub order: ByteOrder,
-    /// Salts of every frame in it (a segment only).
+    /// Salts of every frame in it (not a snapshot).
     pub salts: Salts,
-    /// Running WAL checksum at `from`; for offset 0 that of the header (a segment only).
+    /// Running WAL checksum at `from`; for offset 0 that of the header (not a snapshot).
     pub checksum_before: Checksum,
-    /// Running WAL checksum at `to` (a segment only).
+    /// Running WAL checksum behind its last frame (not a snapshot).
     pub checksum_after: Checksum,
     /// Where `to` lies in the source's own WAL.
     pub source: SourceCursor,
@@ -124,7 +127,7 @@ pub struct Seal {
     pub software: String,
     /// Why the generation began or the snapshot was taken (a snapshot only).
     pub reason: String,
-    /// All transactions in it, in order (a segment only).
+    /// All transactions in it, in order; of a merged range the one that ends it (not a snapshot).
     pub commits: Vec<Commit>,
 }
 
@@ -196,6 +199,13 @@ impl Seal {
         }
     }
 
+    /// Whether this is the end of an index: a segment of no bytes, which takes the name that a segment behind the last
+    /// one would have (docs/format.md).
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.kind == SealKind::Segment && self.from == self.to
+    }
+
     /// The skippable frame that carries this seal.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
@@ -216,6 +226,7 @@ impl Seal {
         body.push(match self.kind {
             SealKind::Snapshot => 0,
             SealKind::Segment => 1,
+            SealKind::Range => 2,
         });
         body.push(match self.order {
             ByteOrder::Little => 0,
@@ -281,7 +292,7 @@ impl Seal {
             })
         });
         let mut seal = Self {
-            kind: [SealKind::Snapshot, SealKind::Segment].get(body[KIND] as usize).copied()?,
+            kind: [SealKind::Snapshot, SealKind::Segment, SealKind::Range].get(body[KIND] as usize).copied()?,
             order: [ByteOrder::Little, ByteOrder::Big].get(body[ORDER] as usize).copied()?,
             page_size: PageSize::new(u32_at(body, PAGE_SIZE))?,
             generation: Generation(u64_at(body, GENERATION)),
@@ -342,7 +353,14 @@ impl Seal {
             }
             SealKind::Segment => {
                 let ends = |c: &Commit| c.end == self.to.1 && c.size == self.size_after && c.time == self.time;
-                self.from.0 == self.to.0 && span == Some(self.raw_bytes) && self.commits.last().is_some_and(ends)
+                let same_state = (self.size_before, self.digest_before) == (self.size_after, self.digest_after);
+                let ended = self.commits.last().map_or(self.is_end() && same_state, ends);
+                self.from.0 == self.to.0 && span == Some(self.raw_bytes) && ended
+            }
+            SealKind::Range => {
+                let whole_indexes = self.from.0 < self.to.0 && (self.from.1, self.to.1) == (Offset(0), Offset(0));
+                let only = Commit { end: Offset(self.raw_bytes), size: self.size_after, time: self.time };
+                whole_indexes && self.commits == [only]
             }
         }
     }

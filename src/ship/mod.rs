@@ -2,16 +2,22 @@
 
 mod cadence;
 mod claim;
+mod end;
+mod merge;
+mod prune;
+mod range;
 mod resume;
 mod segment;
 mod shipper;
 mod snapshot;
 mod stream;
 
+pub use merge::{Merges, clear_leftovers};
+pub use prune::{Pruned, prune};
 pub use resume::find_resume_point;
 pub use shipper::{Conflict, ReplicaStatus, Shipper};
 
-use crate::types::WriterId;
+use crate::types::{Position, WriterId};
 
 /// Who ships: what goes into every seal.
 #[derive(Debug, Clone)]
@@ -20,12 +26,14 @@ pub struct Author {
     pub writer: WriterId,
     /// Name and version of this program.
     pub software: String,
+    /// The history from which the one that is written was forked.
+    pub parent: Option<Position>,
 }
 
 impl Author {
     /// This program, writing as `writer`.
     #[must_use]
     pub fn new(writer: WriterId) -> Self {
-        Self { writer, software: concat!("lightship/", env!("CARGO_PKG_VERSION")).to_owned() }
+        Self { writer, software: concat!("lightship/", env!("CARGO_PKG_VERSION")).to_owned(), parent: None }
     }
 }

@@ -1,34 +1,50 @@
-//! Where a replica's history ends: its newest generation, as the seal of its last object tells it.
+//! Where a replica's history ends: a generation that can be continued, as the seal of its last object tells it.
 
 use futures::TryStreamExt;
 use replica_backends::{Backend, Error};
 
 use super::claim::read_seal;
+use super::end::continues_at;
 use crate::follow::ResumePoint;
 use crate::history::keys::{GENERATIONS, ObjectName, segments, snapshots};
 use crate::segment::Seal;
-use crate::types::Generation;
+use crate::types::{Generation, WriterId};
+use crate::wal::Checksum;
 
-/// Finds the newest generation that this program can continue; `None` if there is none.
+/// Finds the generation that `writer` can continue: the newest of its own, else the newest of all; `None` if there is
+/// none. A generation is one's own if one wrote its last object, so that of two live writers each stays with its own.
+/// One of `without` is never found: it was lost to another writer.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub async fn find_resume_point(backend: &dyn Backend) -> Result<Option<ResumePoint>, Error> {
-    let mut newest: Option<ResumePoint> = None;
+pub async fn find_resume_point(
+    backend: &dyn Backend,
+    writer: WriterId,
+    without: Option<Generation>,
+) -> Result<Option<ResumePoint>, Error> {
+    let mut best: Option<(bool, ResumePoint)> = None;
     for folder in backend.list_folders(GENERATIONS).await? {
         let Ok(generation) = folder.parse::<Generation>() else { continue };
+        if without == Some(generation) {
+            continue;
+        }
         let Some(last) = last_object(backend, generation).await? else { continue };
         let Some(key) = last.key() else { continue };
         let Some(seal) = read_seal(backend, &key).await? else { continue };
-        let point = point(&seal);
-        if is_named_right(&seal, &last) && newest.as_ref().is_none_or(|newest| newest.time < point.time) {
-            newest = Some(point);
+        let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { continue };
+        let own = seal.writer == writer;
+        if best.as_ref().is_none_or(|(best_own, best)| (*best_own, best.time) < (own, point.time)) {
+            best = Some((own, point));
         }
     }
-    Ok(newest)
+    Ok(best.map(|(_, point)| point))
 }
 
-async fn last_object(backend: &dyn Backend, generation: Generation) -> Result<Option<ObjectName>, Error> {
+/// The object that stands last in `generation`.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) async fn last_object(backend: &dyn Backend, generation: Generation) -> Result<Option<ObjectName>, Error> {
     let mut last = None;
     for folder in [snapshots(generation), segments(generation)] {
         let mut objects = backend.list(&folder, None).await?;
@@ -44,16 +60,18 @@ fn is_named_right(seal: &Seal, name: &ObjectName) -> bool {
     (seal.generation, seal.from) == (name.generation(), (name.index(), name.offset()))
 }
 
-fn point(seal: &Seal) -> ResumePoint {
-    ResumePoint {
+/// Behind the end of an index the next one begins, as it does at a snapshot.
+fn point(seal: &Seal) -> Option<ResumePoint> {
+    let (index, offset) = continues_at(seal)?;
+    Some(ResumePoint {
         generation: seal.generation,
-        index: seal.to.0,
-        offset: seal.to.1,
-        checksum: seal.checksum_after,
+        index,
+        offset,
+        checksum: if seal.is_end() { Checksum::default() } else { seal.checksum_after },
         source: seal.source,
         size: seal.size_after,
         page_size: seal.page_size,
         digest: seal.digest_after,
         time: seal.time,
-    }
+    })
 }

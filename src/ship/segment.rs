@@ -1,6 +1,7 @@
 //! The bytes of a segment, straight from the source's WAL.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub fn encode(plan: &SegmentPlan, log: &Arc<CommitLog>, author: &Author) -> io::
 }
 
 fn is_trustworthy(plan: &SegmentPlan, log: &CommitLog) -> bool {
-    matches!(plan.source, Source::Memory { .. }) || log.is_still_in_wal(plan)
+    !matches!(plan.source, Source::Wal(_)) || log.is_still_in_wal(plan)
 }
 
 fn write_object<W: Write>(plan: &SegmentPlan, author: &Author, out: W) -> io::Result<W> {
@@ -48,7 +49,7 @@ fn write_object<W: Write>(plan: &SegmentPlan, author: &Author, out: W) -> io::Re
 }
 
 fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let (mut offset, end) = (plan.from.source.offset.max(WAL_HEADER_BYTES as u64), plan.to().source.offset);
+    let Range { start: mut offset, end } = plan.frames();
     let frame = frame_bytes(plan.header.page_size);
     let run = (READ_BYTES / frame).max(1) * frame;
     let mut chain = Chain { checksum: plan.from.checksum, ..Chain::begin(&plan.header) };
@@ -73,6 +74,7 @@ fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>)
 fn read(source: &Source, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
     match source {
         Source::Wal(file) => file.read_exact_at(buffer, offset),
+        Source::Spool(spool) => spool.read_exact_at(buffer, offset),
         Source::Memory { start, bytes } => {
             let from = usize::try_from(offset - start).map_err(io::Error::other)?;
             let part = bytes.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -10,10 +10,12 @@ use tokio::time;
 
 use super::cadence::Cadence;
 use super::claim::read_seal;
-use super::{Author, segment, snapshot};
+use super::merge::Merges;
+use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
+use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
 /// Data of one segment, unless a single commit is larger. Small enough that what is under way can be kept in memory
@@ -26,15 +28,27 @@ const LIGHT_BYTES: u64 = 64 << 10;
 /// Waits after a failure: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A database without commits for so long keeps nothing in memory for merging. Longer than a WAL usually lasts.
+const REST: Duration = Duration::from_secs(90);
 
 /// Another writer has claimed a name of this generation: it has been forked, and this one must stop.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("CONFLICT: {key} of generation {generation} was written by another replicator; leaving that generation to it")]
+#[error(
+    "CONFLICT: {key} of generation {} was written by another replicator{}; leaving that generation to it, and forking \
+     a new one from it at {}:{}. Two replicators must not share a replica: give each a path of its own",
+    at.generation, whose(*twin), at.index, at.offset
+)]
 pub struct Conflict {
-    /// The generation that is lost to the other writer.
-    pub generation: Generation,
+    /// Up to here the history is common.
+    pub at: Position,
     /// The object that was there first.
     pub key: String,
+    /// It has our own writer's name, so the state folder was copied.
+    pub twin: bool,
+}
+
+fn whose(twin: bool) -> &'static str {
+    if twin { " with a copy of our state folder" } else { "" }
 }
 
 /// What is known of a replica's progress.
@@ -70,6 +84,8 @@ pub struct Shipper {
     pub streams: Arc<Semaphore>,
     /// Where progress is told.
     pub status: Arc<Mutex<ReplicaStatus>>,
+    /// Segments that may become one.
+    pub merges: Mutex<Merges>,
 }
 
 impl Shipper {
@@ -84,15 +100,18 @@ impl Shipper {
         loop {
             news.borrow_and_update();
             self.start_scheduled_snapshot();
+            self.start_ranges();
             let stopping = *stop.borrow();
             let work = self.log.work(self.replica, SEGMENT_BYTES_MAX);
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
                 if stopping {
+                    self.merge_all().await;
                     return Ok(());
                 }
                 tokio::select! {
                     _ = news.changed() => {}
                     _ = stop.changed() => {}
+                    () = time::sleep(REST), if self.keeps_for_merging() => self.merge_all().await,
                 }
                 continue;
             }
@@ -107,7 +126,10 @@ impl Shipper {
             }
             cadence.start(now);
             match self.ship(work).await {
-                Ok(()) => failures = self.note_success(failures),
+                Ok(()) => {
+                    failures = self.note_success(failures);
+                    self.merge().await;
+                }
                 Err(Failure::Conflict(conflict)) => return Err(conflict),
                 Err(Failure::Retry(error)) => {
                     failures += 1;
@@ -135,6 +157,7 @@ impl Shipper {
                 Ok(())
             }
             Work::Snapshot(ticket) => {
+                self.end_before_gap(&ticket).await?;
                 self.ship_snapshot(&ticket).await?;
                 if self.log.shipped(self.replica, ticket.index, ticket.mark()) {
                     self.note(ticket.generation, ticket.index, &ticket.mark());
@@ -149,18 +172,23 @@ impl Shipper {
     async fn ship_segment(&self, segment: Encoded) -> Result<Option<Encoded>, Failure> {
         let Encoded { plan, body } = segment;
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
+        self.end_index_before(&name, plan.header.page_size, plan.header.order).await?;
         let ahead = async {
             match self.log.work_behind(&plan, SEGMENT_BYTES_MAX) {
                 Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,
                 _ => Ok(None),
             }
         };
+        let kept = body.as_bytes().cloned();
         let (stored, ahead) = tokio::join!(self.put(&name, body), ahead);
-        let mark = match stored? {
-            Stored::New => *plan.to(),
+        let (mark, kept) = match stored? {
+            Stored::New => (*plan.to(), kept),
             // An earlier attempt got through; it may have held fewer commits.
-            Stored::Before(seal) => segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name))?,
+            Stored::Before(seal) => {
+                (segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name, Some(&seal)))?, None)
+            }
         };
+        self.keep_for_merging(name, plan.raw_bytes(), kept);
         if !self.log.shipped(self.replica, plan.index, mark) {
             return Ok(None);
         }
@@ -183,6 +211,7 @@ impl Shipper {
 
     async fn ship_snapshot(&self, ticket: &Arc<SnapshotTicket>) -> Result<(), Failure> {
         let name = ObjectName::Snapshot(ticket.generation, ticket.index);
+        self.end_index_before(&name, ticket.page_size, ticket.order).await?;
         let started = Instant::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
@@ -192,7 +221,7 @@ impl Shipper {
         match self.put(&name, body).await? {
             Stored::New => {}
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
-            Stored::Before(_) => return Err(self.conflict(&name)),
+            Stored::Before(seal) => return Err(self.conflict(&name, Some(&seal))),
         }
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, elapsed = ?started.elapsed(), "snapshot written");
@@ -202,16 +231,7 @@ impl Shipper {
     /// A snapshot by schedule is taken beside the segments; if it fails, the next one will do.
     fn start_scheduled_snapshot(&self) {
         let Some(ticket) = self.log.take_snapshot(self.replica) else { return };
-        let shipper = Self {
-            log: Arc::clone(&self.log),
-            name: self.name.clone(),
-            database: self.database.clone(),
-            backend: Arc::clone(&self.backend),
-            author: self.author.clone(),
-            streams: Arc::clone(&self.streams),
-            status: Arc::clone(&self.status),
-            ..*self
-        };
+        let shipper = self.beside();
         tokio::spawn(async move {
             if let Err(failure) = shipper.ship_snapshot(&ticket).await {
                 tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
@@ -220,8 +240,52 @@ impl Shipper {
         });
     }
 
+    /// Merged ranges are put beside the segments; finer objects do for one that fails.
+    fn start_ranges(&self) {
+        let Some(ticket) = self.log.take_ranges(self.replica) else { return };
+        let shipper = self.beside();
+        tokio::spawn(async move {
+            if let Err(failure) = shipper.ship_ranges(ticket).await {
+                tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
+                    "cannot write a merged range; finer objects hold the same");
+            }
+        });
+    }
+
+    /// The ticket is let go as soon as everything that is small has been copied.
+    async fn ship_ranges(&self, ticket: Arc<SnapshotTicket>) -> Result<(), Failure> {
+        let mut objects = Vec::new();
+        for (number, part) in ticket.ranges.iter().enumerate() {
+            let (for_encoder, author, name) = (Arc::clone(&ticket), self.author.clone(), range::name(&ticket, part));
+            let body = tokio::task::spawn_blocking(move || range::body(&for_encoder, number, &author)).await;
+            objects.push((name, body.map_err(Failure::other)?.map_err(Failure::other)?));
+        }
+        drop(ticket);
+        for (name, body) in objects {
+            match self.put(&name, body).await? {
+                Stored::New | Stored::Before(_) => tracing::debug!(db = %self.database, replica = %self.name,
+                    range = ?name, "merged range written"),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            log: Arc::clone(&self.log),
+            name: self.name.clone(),
+            database: self.database.clone(),
+            backend: Arc::clone(&self.backend),
+            author: self.author.clone(),
+            streams: Arc::clone(&self.streams),
+            status: Arc::clone(&self.status),
+            merges: Mutex::new(Merges::new(false)),
+            ..*self
+        }
+    }
+
     async fn put(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
-        let Some(key) = name.key() else { return Err(self.conflict(name)) };
+        let Some(key) = name.key() else { return Err(self.conflict(name, None)) };
         // Never closed, so a permit is a matter of time.
         let _permit = if body.as_bytes().is_none() { self.streams.acquire().await.ok() } else { None };
         match self.backend.put_new(&key, body).await {
@@ -230,16 +294,18 @@ impl Shipper {
                 let seal = read_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
                 match seal {
                     Some(seal) if seal.writer == self.author.writer => Ok(Stored::Before(Box::new(seal))),
-                    _ => Err(self.conflict(name)),
+                    other => Err(self.conflict(name, other.as_ref())),
                 }
             }
             Err(error) => Err(Failure::Retry(error)),
         }
     }
 
-    fn conflict(&self, name: &ObjectName) -> Failure {
-        let key = name.key().unwrap_or_default();
-        Failure::Conflict(Conflict { generation: name.generation(), key })
+    /// `there` is the seal of what stands at `name`, if it has one.
+    pub(super) fn conflict(&self, name: &ObjectName, there: Option<&Seal>) -> Failure {
+        let at = Position { generation: name.generation(), index: name.index(), offset: name.offset() };
+        let twin = there.is_some_and(|seal| seal.writer == self.author.writer);
+        Failure::Conflict(Conflict { at, key: name.key().unwrap_or_default(), twin })
     }
 
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
@@ -270,7 +336,7 @@ impl Shipper {
 
 /// Whether work does not wait for more commits: because there is enough of it, or because only our memory has it.
 fn is_urgent(work: &Work) -> bool {
-    let in_memory = |plan: &SegmentPlan| matches!(plan.source, Source::Memory { .. });
+    let in_memory = |plan: &SegmentPlan| !matches!(plan.source, Source::Wal(_));
     matches!(work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES || in_memory(plan))
 }
 
@@ -282,11 +348,11 @@ struct Encoded {
 
 enum Stored {
     New,
-    Before(Box<crate::segment::Seal>),
+    Before(Box<Seal>),
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Conflict(Conflict),
     #[error(transparent)]
@@ -294,7 +360,7 @@ enum Failure {
 }
 
 impl Failure {
-    fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         use replica_backends::Operation;
         Self::Retry(Error::new(ErrorKind::Body, Operation::Put, "", "the source", error))
     }

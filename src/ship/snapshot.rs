@@ -24,11 +24,12 @@ pub fn body(ticket: &Arc<SnapshotTicket>, author: &Author) -> io::Result<Body> {
     if ticket.size.bytes(ticket.page_size) <= IN_MEMORY_BYTES {
         return Ok(Bytes::from(write_object(ticket, author, Vec::new())?).into());
     }
-    let (ticket, author) = (Arc::clone(ticket), author.clone());
-    Ok(Body::stream(move || {
+    let (ticket, author, len_max) = (Arc::clone(ticket), author.clone(), ticket.size.bytes(ticket.page_size));
+    let body = Body::stream(move || {
         let (ticket, author) = (Arc::clone(&ticket), author.clone());
         stream::produce(move |out| write_object(&ticket, &author, out))
-    }))
+    });
+    Ok(body.with_len_max(len_max))
 }
 
 fn write_object<W: Write>(ticket: &SnapshotTicket, author: &Author, out: W) -> io::Result<W> {
@@ -73,7 +74,7 @@ fn seal(ticket: &SnapshotTicket, author: &Author) -> Seal {
         source: ticket.source,
         writer: author.writer,
         time: ticket.time,
-        parent: None,
+        parent: author.parent,
         software: author.software.clone(),
         reason: ticket.reason.clone(),
         commits: Vec::new(),

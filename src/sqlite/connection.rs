@@ -131,6 +131,15 @@ impl Connection {
         }
     }
 
+    /// Ends the transaction and closes the connection as SQLite does by default: the last connection of all processes
+    /// copies back what is left of the WAL, and removes it. Only for a WAL that is copied back whole.
+    pub fn close_as_last(mut self) {
+        self.end();
+        // If either fails the WAL stays, which does no harm.
+        let _ = self.inner.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+        let _ = self.inner.close();
+    }
+
     /// Copies as much of the WAL into the database file as readers allow, waiting for nobody.
     ///
     /// # Errors

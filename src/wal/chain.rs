@@ -112,6 +112,19 @@ impl Chain {
         Ok(())
     }
 
+    /// Makes the next frame of this chain in `frame`, with `content` as its page, and moves past it.
+    ///
+    /// # Errors
+    /// If `content` is shorter than a page.
+    pub fn write(&mut self, header: FrameHeader, content: &[u8], frame: &mut Vec<u8>) -> Result<(), FrameFault> {
+        frame.clear();
+        frame.resize(FRAME_HEADER_BYTES, 0);
+        frame[PAGE..COMMIT].copy_from_slice(&header.page.get().to_be_bytes());
+        frame[COMMIT..SALTS].copy_from_slice(&header.commit.map_or(0, |size| size.0).to_be_bytes());
+        frame.extend_from_slice(content.get(..self.page_size.bytes()).ok_or(FrameFault::Short)?);
+        self.adopt(frame)
+    }
+
     /// Moves past `frame` as [`Chain::adopt`] does, without rewriting it.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use lightship::history::{Catalog, ObjectName, Target};
 use replica_backends::file::FileBackend;
 
 use super::recording::eventful;
-use super::restore_from;
+use super::{at, restore_from};
 
 /// The real program; without it these tests fail, because passing would prove nothing.
 fn litestream() -> PathBuf {
@@ -48,7 +48,8 @@ fn what_litestream_wrote_is_restored_as_litestream_restores_it() {
         let replica = folder.path().join("replica");
         let (restored, report) = restore_from(Arc::new(FileBackend::new(&replica)), Target::Latest).unwrap();
         assert!(restored == std::fs::read(folder.path().join("expected.db")).unwrap(), "page size {page_size}");
-        assert!(report.position.index.get() > 3, "page size {page_size}: only {} indexes", report.position.index.get());
+        let indexes = at(&report).0.get();
+        assert!(indexes > 3, "page size {page_size}: only {indexes} indexes");
         every_index_is_the_same(&litestream, &replica, page_size);
     }
 }
@@ -74,6 +75,13 @@ fn every_index_is_the_same(litestream: &Path, replica: &Path, page_size: u32) {
 }
 
 fn walk(folder: &Path) -> Vec<String> {
+    let mut keys = walk_all(folder);
+    keys.retain(|key| ObjectName::parse(key).is_some());
+    keys
+}
+
+/// The paths of all files under `folder`.
+pub fn walk_all(folder: &Path) -> Vec<String> {
     let mut keys = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -86,7 +94,6 @@ fn walk(folder: &Path) -> Vec<String> {
             }
         }
     }
-    keys.retain(|key| ObjectName::parse(key).is_some());
     keys
 }
 

@@ -3,6 +3,7 @@
 mod commands;
 mod damage;
 mod litestream;
+mod ltx;
 mod plans;
 mod recording;
 mod replicas;
@@ -10,12 +11,14 @@ mod sealed;
 mod store;
 mod target;
 mod unsealed;
+mod verify;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lightship::history::Target;
 use lightship::restore::{NamedBackend, Progress, RestoreError, RestoreReport, RestoreRequest, restore};
+use lightship::types::{Index, Offset};
 use replica_backends::Backend;
 
 /// Keeps the warnings.
@@ -29,7 +32,13 @@ impl Progress for Warnings {
 }
 
 fn request(output: &Path, target: Target) -> RestoreRequest {
-    RestoreRequest { target, generation: None, output: output.to_owned(), parallelism: 8 }
+    RestoreRequest { target, generation: None, txid: None, output: output.to_owned(), parallelism: 8 }
+}
+
+/// Where in its generation a restore arrived.
+fn at(report: &RestoreReport) -> (Index, Offset) {
+    let position = report.position().unwrap();
+    (position.index, position.offset)
 }
 
 fn named(name: &str, backend: Arc<dyn Backend>) -> NamedBackend {

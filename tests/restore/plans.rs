@@ -1,9 +1,9 @@
 //! Planning on listings and seals of every kind: it never panics, asks for finitely many seals, and what it plans is
 //! without holes.
 
-use lightship::history::{Catalog, ObjectName, PlanStop, RestorePlan, Sealing, Seals, Target, plan};
+use lightship::history::{Catalog, ObjectName, PlanStop, RangeName, RestorePlan, Sealing, Seals, Target, plan};
 use lightship::segment::{Commit, Seal, SealFault, SealKind, SourceCursor, StateDigest};
-use lightship::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp, WriterId};
+use lightship::types::{Generation, Index, Level, Offset, PageCount, PageSize, Timestamp, WriterId};
 use lightship::wal::{ByteOrder, Checksum, Salts};
 use proptest::prelude::*;
 use replica_backends::ObjectMeta;
@@ -105,6 +105,41 @@ fn run(objects: &[Object], target: Target) -> Result<RestorePlan, String> {
     panic!("asked for the same seals again and again");
 }
 
+/// The merged ranges of a history: each is a number of the index in which it begins, and how many it holds.
+fn with_ranges(mut objects: Vec<Object>, indexes: u32, ranges: &[(u32, u32, u8)]) -> Vec<Object> {
+    let state = |objects: &[Object], index: u32| {
+        let before = objects.iter().filter(|o| o.name.range().is_none() && o.name.index().get() < index);
+        before.map(|o| if let Sealing::Sealed(seal) = &o.sealing { seal.digest_after.0 } else { 0 }).max().unwrap_or(0)
+    };
+    for (from, len, level) in ranges {
+        let from = from % indexes;
+        let to = from + 1 + len % (indexes - from);
+        let (before, after) = (state(&objects, from), state(&objects, to));
+        let times = [after * 10];
+        let mut sealed = seal(SealKind::Range, (from, 0), 32 + FRAME, before, after, &times);
+        (sealed.raw_bytes, sealed.to) = (32 + FRAME, (Index::new(to).unwrap(), Offset(0)));
+        let range = RangeName {
+            from: Index::new(from).unwrap(),
+            to: Index::new(to).unwrap(),
+            time: sealed.time,
+            level: Level::ALL[usize::from(*level) % Level::COUNT],
+        };
+        let object = Object {
+            name: ObjectName::Range(GENERATION, range),
+            sealing: Sealing::Sealed(Box::new(sealed)),
+            modified: after * 10,
+        };
+        if objects.iter().all(|o| o.name != object.name) {
+            objects.push(object);
+        }
+    }
+    objects
+}
+
+fn ranges() -> impl Strategy<Value = Vec<(u32, u32, u8)>> {
+    prop::collection::vec((any::<u32>(), any::<u32>(), any::<u8>()), 0..6)
+}
+
 /// What may befall a history before it is read.
 #[derive(Debug, Clone)]
 enum Mishap {
@@ -159,21 +194,33 @@ fn indexes() -> impl Strategy<Value = Vec<(Vec<u8>, bool)>> {
 
 /// Every known seal adjoins the one before it, and the names leave no index out.
 fn assert_contiguous(plan: &RestorePlan) {
-    let mut index = plan.snapshot.name.index();
-    let mut end: Option<Offset> = Some(Offset(0));
-    for (n, segment) in plan.segments.iter().enumerate() {
-        if segment.name.index() != index || n == 0 {
-            if n > 0 {
-                assert_eq!(index.next(), Some(segment.name.index()), "{plan}");
-            }
-            (index, end) = (segment.name.index(), Some(Offset(0)));
+    let mut at = (plan.snapshot.name.index(), Some(Offset(0)));
+    for step in &plan.steps {
+        let begins_next = at.0.next() == Some(step.name.index()) && at.1 != Some(Offset(0));
+        if begins_next && step.name.offset() == Offset(0) {
+            at = (step.name.index(), Some(Offset(0)));
         }
-        if let Some(end) = end {
-            assert_eq!(segment.name.offset(), end, "{plan}");
-        }
-        end = segment.seal.as_ref().map(|seal| seal.to.1);
+        assert_eq!(at.0, step.name.index(), "{plan}");
+        assert!(at.1.is_none_or(|end| end == step.name.offset()), "{plan}");
+        at = match step.name.range() {
+            Some(range) => (range.to, Some(Offset(0))),
+            None => (at.0, step.seal.as_ref().map(|seal| seal.to.1)),
+        };
     }
-    assert_eq!(index, plan.segments.last().map_or(plan.snapshot.name.index(), |s| s.name.index()));
+    // What is fetched later must be what the plan says: the states on both sides of each object adjoin.
+    let seals: Vec<_> = plan.objects().filter_map(|o| o.seal.as_ref().map(|seal| (o.name, seal))).collect();
+    assert!(seals.iter().all(|(name, seal)| seal.from == (name.index(), name.offset())), "{plan}");
+}
+
+/// Of objects as they were written, each begins with the state with which the one before it ends.
+fn assert_joined(plan: &RestorePlan, objects: &[Object]) {
+    let sealed =
+        plan.objects().map(|planned| match &objects.iter().find(|o| o.name == planned.name).unwrap().sealing {
+            Sealing::Sealed(seal) => seal,
+            other => panic!("{other:?}"),
+        });
+    let seals: Vec<_> = sealed.collect();
+    assert!(seals.windows(2).all(|pair| pair[0].digest_after == pair[1].digest_before), "{plan}");
 }
 
 /// Keys like those of a replica, and others.
@@ -184,17 +231,27 @@ const KEYS: &str = concat!(
 
 proptest! {
     #[test]
-    fn a_whole_history_yields_the_commit_that_was_asked_for(indexes in indexes(), target in target()) {
-        let objects = history(&indexes);
+    fn a_whole_history_yields_the_commit_that_was_asked_for(
+        indexes in indexes(),
+        ranges in ranges(),
+        target in target(),
+    ) {
+        let plain = history(&indexes);
+        let last_time = plain.iter().map(|o| o.modified).max().unwrap();
+        let objects = with_ranges(plain, indexes.len() as u32, &ranges);
+        prop_assert_eq!(objects.iter().map(|o| o.modified).max(), Some(last_time));
         let last = objects.iter().map(|o| o.modified).max().unwrap();
         let plan = run(&objects, target).unwrap();
         assert_contiguous(&plan);
+        assert_joined(&plan, &objects);
+        prop_assert!(!plan.coarse);
         let lightship::history::PlannedEnd::Commit { time, .. } = plan.end else { panic!() };
         match target {
             Target::Latest => prop_assert_eq!(time.0, last),
             Target::Time(wanted) => prop_assert_eq!(time.0, (wanted.0 - wanted.0 % 10).min(last)),
             Target::Index(wanted) => {
-                let reached = objects.iter().filter(|o| o.name.index() <= wanted).map(|o| o.modified).max();
+                let plain = objects.iter().filter(|o| o.name.range().is_none() && o.name.index() <= wanted);
+                let reached = plain.map(|o| o.modified).max();
                 prop_assert_eq!(Some(time.0), reached);
             }
         }
@@ -203,10 +260,11 @@ proptest! {
     #[test]
     fn whatever_befell_a_history_a_plan_is_without_holes(
         indexes in indexes(),
+        ranges in ranges(),
         mishaps in prop::collection::vec(mishap(), 0..4),
         target in target(),
     ) {
-        let mut objects = history(&indexes);
+        let mut objects = with_ranges(history(&indexes), indexes.len() as u32, &ranges);
         mishaps.iter().for_each(|m| befall(&mut objects, m));
         match run(&objects, target) {
             Ok(plan) => assert_contiguous(&plan),

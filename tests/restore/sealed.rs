@@ -7,7 +7,7 @@ use lightship::restore::{Proof, RestoreError};
 use lightship::types::{Index, Timestamp};
 
 use super::recording::{EPOCH_MS, Recording, STEP_MS, eventful};
-use super::{refusal, restore_from};
+use super::{at, refusal, restore_from};
 
 const PAGE_SIZES: [u32; 4] = [512, 1024, 4096, 65_536];
 
@@ -26,7 +26,7 @@ fn the_latest_state_is_restored_byte_for_byte() {
         assert!(restored == last.bytes, "page size {page_size}");
         assert!(restored == checkpointed(&recording), "page size {page_size}: not what SQLite has");
         assert_eq!((report.proof, report.time), (Proof::Digest, last.time));
-        assert_eq!((report.position.index, report.position.offset), last.at);
+        assert_eq!(at(&report), last.at);
     }
 }
 

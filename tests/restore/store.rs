@@ -56,6 +56,10 @@ impl Backend for MemoryStore {
         Err(self.error(ErrorKind::PermissionDenied, Operation::Put, key))
     }
 
+    async fn put_over(&self, key: &str, _body: Body) -> Result<u64> {
+        Err(self.error(ErrorKind::PermissionDenied, Operation::Put, key))
+    }
+
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
         self.ask(Operation::Get, key)?;
         let (bytes, _) =

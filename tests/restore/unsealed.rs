@@ -10,7 +10,7 @@ use lightship::types::{Index, Offset, Timestamp};
 
 use super::recording::{GENERATION, Recording, STEP_MS, eventful};
 use super::store::MemoryStore;
-use super::{refusal, restore_from};
+use super::{at, refusal, restore_from};
 
 fn raw(store: &MemoryStore, key: &str) -> Vec<u8> {
     let mut decoder = Decoder::new(&*store.objects[key].0);
@@ -78,7 +78,7 @@ fn frames_that_were_never_committed_are_dropped_and_counted() {
     store.put(&segment(3, 0), packed(&whole[..whole.len() - 1048]), u64::from(u32::MAX));
     let (restored, report) = restore_from(Arc::new(store), Target::Latest).unwrap();
     let state = &recording.states[recording.states.len() - 2];
-    assert_eq!((report.position.index, report.position.offset), state.at);
+    assert_eq!(at(&report), state.at);
     assert!(restored == state.bytes);
     assert!(report.uncommitted.iter().all(|u| u.frames > 0 && u.index.get() == 3));
 }
@@ -90,8 +90,7 @@ fn a_time_stops_at_the_first_segment_that_was_stored_later() {
         let state = &recording.states[n];
         // The store's time of an object is that of its last commit here.
         let (restored, report) = restore_from(Arc::new(recording.store.clone()), Target::Time(state.time)).unwrap();
-        let expected =
-            recording.states.iter().rfind(|s| s.at == (report.position.index, report.position.offset)).unwrap();
+        let expected = recording.states.iter().rfind(|s| s.at == at(&report)).unwrap();
         assert!(expected.time <= state.time && expected.bytes == restored);
     }
     let early = Timestamp(recording.states[0].time.0 - STEP_MS);

@@ -2,5 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod follow;
+#[path = "../merge/mod.rs"]
+mod merge;
 #[path = "../restore/mod.rs"]
 mod restore;
+mod s3;

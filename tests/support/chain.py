@@ -7,6 +7,7 @@ it is the state after some commit, and prints the number of that commit.
     chain.py init DB [--page-size N]
     chain.py write DB --writer N (--seconds S | --commits N) [--autocheckpoint N] [--checkpoints] [--readers] ...
     chain.py check DB
+    chain.py within DB OTHER...   fails unless the chain of DB is the beginning of the chain of one of the others
 """
 
 import argparse
@@ -117,10 +118,20 @@ def check(path):
     print(last)
 
 
+def within(path, others):
+    def links(path):
+        db = sqlite3.connect(f"file:{path}?immutable=1", uri=True)
+        return db.execute("SELECT n, writer, hash FROM chain ORDER BY n").fetchall()
+    chain = links(path)
+    if not any(links(other)[:len(chain)] == chain for other in others):
+        sys.exit("it is the beginning of none of the others")
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["init", "write", "check"])
+    parser.add_argument("command", choices=["init", "write", "check", "within"])
     parser.add_argument("path")
+    parser.add_argument("others", nargs="*")
     parser.add_argument("--page-size", type=int, default=4096)
     parser.add_argument("--writer", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1e9)
@@ -136,6 +147,8 @@ def main():
         init(options.path, options.page_size)
     elif options.command == "write":
         write(options)
+    elif options.command == "within":
+        within(options.path, options.others)
     else:
         check(options.path)
 

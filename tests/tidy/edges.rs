@@ -3,22 +3,24 @@
 use super::files::File;
 
 /// Each module and what it may use of this crate. What is not listed may use everything.
-const MODULES: [(&str, &[&str]); 9] = [
+const MODULES: [(&str, &[&str]); 11] = [
     ("types", &[]),
     ("wal", &["types"]),
     ("segment", &["types", "wal"]),
+    ("ltx", &["types", "segment"]),
     ("history", &["types", "wal", "segment"]),
     ("sqlite", &["types", "wal"]),
     ("config", &["types"]),
     ("follow", &["types", "wal", "segment", "sqlite"]),
     ("ship", &["types", "wal", "segment", "history", "follow"]),
-    ("restore", &["types", "wal", "segment", "history"]),
+    ("restore", &["types", "wal", "segment", "ltx", "history"]),
+    ("verify", &["types", "wal", "segment", "history", "sqlite", "follow", "ship", "restore"]),
 ];
 /// Above all of those: uses everything but what is above it.
 const ABOVE: [(&str, &[&str]); 1] = [("daemon", &["cli"])];
 
 /// Modules that speak bytes and values only.
-const PURE: [&str; 4] = ["types", "wal", "segment", "history"];
+const PURE: [&str; 5] = ["types", "wal", "segment", "ltx", "history"];
 const IMPURE: [&str; 9] = [
     "std::fs",
     "std::net",

@@ -29,7 +29,6 @@ pub(super) async fn odd_keys_are_kept_as_they_are(store: &dyn Backend) {
         "odd/-dash",
         "odd/*",
         "odd/a:b",
-        "odd/tab\there",
         "odd/x;y,z",
         "odd/<&>",
         "odd/UPPER",
@@ -53,6 +52,20 @@ pub(super) async fn odd_keys_are_kept_as_they_are(store: &dyn Backend) {
         assert!(result.is_ok(), "delete {key:?} fails: {result:?}");
     }
     assert_eq!(list_keys(store, "", None).await, [""; 0], "delete of odd keys leaves nothing");
+}
+
+pub(super) async fn control_characters_are_kept_or_refused(store: &dyn Backend) {
+    for key in ["odd/tab\there", "odd/new\nline", "odd/\u{7f}"] {
+        match store.put_new(key, Body::from(Bytes::from_static(b"x"))).await {
+            Ok(_) => {
+                assert_eq!(list_keys(store, "odd/", None).await, [key], "list tells {key:?} exactly");
+                let results = store.delete(&[key.to_owned()]).await;
+                assert!(results.iter().all(Result::is_ok), "delete {key:?} fails: {results:?}");
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Invalid, "put {key:?} is refused, but says: {error}"),
+        }
+        assert_eq!(list_keys(store, "", None).await, [""; 0], "nothing is left of {key:?}");
+    }
 }
 
 pub(super) async fn malformed_keys_are_refused(store: &dyn Backend) {

@@ -33,6 +33,9 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Backend>) {
     check!(
         put::a_put_creates_an_object_and_returns_its_size,
         put::a_second_put_changes_nothing,
+        put::a_put_over_replaces_or_creates,
+        put::a_put_over_that_fails_leaves_what_was_there,
+        put::a_reader_sees_one_of_two_objects_and_never_a_mixture,
         put::of_eight_racers_one_wins,
         put::a_body_that_fails_leaves_nothing,
         put::a_put_that_is_dropped_leaves_nothing,
@@ -52,6 +55,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Backend>) {
         delete::many_keys_are_deleted,
         delete::a_deleted_key_can_be_put_again,
         keys::odd_keys_are_kept_as_they_are,
+        keys::control_characters_are_kept_or_refused,
         keys::malformed_keys_are_refused,
     );
 }

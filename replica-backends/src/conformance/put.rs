@@ -31,6 +31,51 @@ pub(super) async fn a_second_put_changes_nothing(store: &dyn Backend) {
     assert_eq!(read(store, "a/x", ByteRange::All).await, b"first", "a second put must not change the object");
 }
 
+pub(super) async fn a_put_over_replaces_or_creates(store: &dyn Backend) {
+    for (content, what) in [("first", "created"), ("second, and longer", "replaced"), ("", "made empty"), ("x", "x")] {
+        let body = Body::from(Bytes::copy_from_slice(content.as_bytes()));
+        let size = store.put_over("a/b/x", body).await;
+        assert_eq!(size.ok(), Some(content.len() as u64), "an object that is {what} returns its size");
+        assert_eq!(read(store, "a/b/x", ByteRange::All).await, content.as_bytes(), "an object that is {what}");
+        assert_eq!(store.head("a/b/x").await.ok().map(|meta| meta.size), Some(content.len() as u64));
+    }
+    let size = store.put_over("a/b/x", pattern_body(30)).await;
+    assert_eq!(size.ok(), Some(30 * CHUNK_LEN as u64), "a put over an object, of a stream");
+    assert_eq!(read(store, "a/b/x", ByteRange::Slice { start: 0, len: CHUNK_LEN as u64 }).await, pattern(0));
+    assert_eq!(list_keys(store, "", None).await, ["a/b/x"]);
+}
+
+pub(super) async fn a_put_over_that_fails_leaves_what_was_there(store: &dyn Backend) {
+    put(store, "a/x", "first").await;
+    for chunk_count in [0, 1, 60] {
+        let body = Body::stream(move || {
+            let chunks = (0..chunk_count).map(|index| Ok(pattern(index)));
+            stream::iter(chunks.chain([Err(io::Error::other("the body failed"))])).boxed()
+        });
+        expect_kind(store.put_over("a/x", body).await, ErrorKind::Body, "a put over an object whose body fails");
+        assert_eq!(read(store, "a/x", ByteRange::All).await, b"first", "an object whose replacement failed");
+    }
+}
+
+pub(super) async fn a_reader_sees_one_of_two_objects_and_never_a_mixture(store: &dyn Backend) {
+    let contents = [pattern(1), pattern(2).slice(..CHUNK_LEN / 2)];
+    let first = store.put_over("a/x", contents[0].clone().into()).await;
+    assert!(first.is_ok(), "a put over nothing fails: {first:?}");
+    let writing = async {
+        for round in 1..=40 {
+            let put = store.put_over("a/x", contents[round % 2].clone().into()).await;
+            assert!(put.is_ok(), "a put over an object fails: {put:?}");
+        }
+    };
+    let reading = async {
+        for _ in 0..40 {
+            let seen = read(store, "a/x", ByteRange::All).await;
+            assert!(contents.iter().any(|content| *content == seen), "a reader sees a mixture of two objects");
+        }
+    };
+    future::join(writing, reading).await;
+}
+
 pub(super) async fn of_eight_racers_one_wins(store: &dyn Backend) {
     for round in 0..8 {
         let key = format!("race/{round}/x");

@@ -73,6 +73,16 @@ impl FileBackend {
         self.store.target(key).map_err(|problem| self.invalid(operation, key, problem))
     }
 
+    async fn put(&self, key: &str, target: Target, body: &Body) -> Result<u64> {
+        match body.as_bytes().cloned() {
+            Some(bytes) => {
+                let put = self.blocking(move |store| store.put_whole(&target, &bytes)).await;
+                put.map_err(|failure| failure.into_error(Operation::Put, key, self.location()))
+            }
+            None => self.put_stream(key, target, body).await,
+        }
+    }
+
     fn invalid(&self, operation: Operation, key: &str, problem: &'static str) -> Error {
         Error::new(ErrorKind::Invalid, operation, key, self.location(), problem)
     }
@@ -86,13 +96,12 @@ impl Backend for FileBackend {
 
     async fn put_new(&self, key: &str, body: Body) -> Result<u64> {
         let target = self.target(key, Operation::Put)?;
-        match body.as_bytes().cloned() {
-            Some(bytes) => {
-                let put = self.blocking(move |store| store.put_whole(&target, &bytes)).await;
-                put.map_err(|failure| failure.into_error(Operation::Put, key, self.location()))
-            }
-            None => self.put_stream(key, target, &body).await,
-        }
+        self.put(key, target, &body).await
+    }
+
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64> {
+        let target = Target { replace: true, ..self.target(key, Operation::Put)? };
+        self.put(key, target, &body).await
     }
 
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {

@@ -1,4 +1,4 @@
-//! Giving a finished file its name without ever replacing another.
+//! Giving a finished file its name: without replacing another, unless that is asked for.
 
 use std::fs;
 use std::io;
@@ -20,6 +20,13 @@ impl Publisher {
     /// Makes `temp` visible as `target`, or fails with `AlreadyExists` and changes nothing.
     pub(super) fn publish(&self, temp: TempFile, target: &Path) -> io::Result<()> {
         self.publish_by(temp, target, |from, to| renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE))
+    }
+
+    /// Makes `temp` visible as `target`, in the place of what had this name.
+    pub(super) fn publish_over(&self, temp: TempFile, target: &Path) -> io::Result<()> {
+        fs::rename(temp.path(), target)?;
+        temp.disarm();
+        Ok(())
     }
 
     /// [`Self::publish`] with the rename passed in.

@@ -47,9 +47,10 @@ impl Store {
         self.finish(draft, target)
     }
 
-    /// Opens a draft of `target`, unless the object exists: then nothing is written at all.
+    /// Opens a draft of `target`, unless the object exists and may not be replaced: then nothing is written at all.
     pub(super) fn begin(&self, target: &Target) -> Result<Draft, Failure> {
         match fs::symlink_metadata(&target.path) {
+            Ok(meta) if target.replace && meta.is_file() => {}
             Ok(_) => return Err(self.taken(target)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Failure::new("looking for the object", error)),
@@ -74,14 +75,21 @@ impl Store {
         let Draft { temp, size, epoch } = draft;
         // Final if it fails: the kernel may have dropped the bytes, and a second sync would not say so.
         (self.sync)(temp.file()).during("syncing the object")?;
-        match self.publisher.publish(temp, &target.path) {
+        let published = match target.replace {
+            true => self.publisher.publish_over(temp, &target.path),
+            false => self.publisher.publish(temp, &target.path),
+        };
+        match published {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(self.taken(target)),
             Err(error) => return Err(Failure::new("publishing the object", error)),
         }
         self.settle(target, epoch).inspect_err(|_| {
-            // The entry may be lost at a power cut. Were it left, a retry would find it and believe it.
-            let _ = fs::remove_file(&target.path);
+            // The entry may be lost at a power cut. Were it left, a retry would find it and believe it. What replaced
+            // another object stays: after a power cut it is either of the two.
+            if !target.replace {
+                let _ = fs::remove_file(&target.path);
+            }
         })?;
         Ok(size)
     }

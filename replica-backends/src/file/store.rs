@@ -26,6 +26,8 @@ pub(super) struct Target {
     pub(super) path: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) name: String,
+    /// What has this name may be replaced.
+    pub(super) replace: bool,
 }
 
 impl Store {
@@ -53,7 +55,7 @@ impl Store {
             return Err("the name ends in '.tmp', which marks an unfinished file");
         }
         let folder = if folder.is_empty() { self.root.clone() } else { self.root.join(folder) };
-        Ok(Target { key: key.to_owned(), path: folder.join(name), folder, name: name.to_owned() })
+        Ok(Target { key: key.to_owned(), path: folder.join(name), folder, name: name.to_owned(), replace: false })
     }
 }
 

@@ -148,6 +148,11 @@ impl Backend for Faulty {
         pending.end(Operation::Put, key, self.inner.put_new(key, body).await)
     }
 
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64> {
+        let pending = self.begin(Operation::Put, key).await?;
+        pending.end(Operation::Put, key, self.inner.put_over(key, body).await)
+    }
+
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
         let pending = self.begin(Operation::Get, key).await?;
         let stream = pending.end(Operation::Get, key, self.inner.get(key, range).await)?;

@@ -19,7 +19,7 @@ pub struct Meter {
 /// they need not fit each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// [`Backend::put_new`]; bytes are those of the objects created.
+    /// [`Backend::put_new`] and [`Backend::put_over`]; bytes are those of the objects stored.
     pub put: OperationCounters,
     /// [`Backend::get`]; bytes are counted as they arrive, and an error in mid-stream is an error.
     pub get: OperationCounters,
@@ -135,6 +135,11 @@ impl Backend for Meter {
     async fn put_new(&self, key: &str, body: Body) -> Result<u64> {
         let cell = self.begin(Operation::Put);
         cell.end(self.inner.put_new(key, body).await).inspect(|size| cell.add_bytes(*size))
+    }
+
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64> {
+        let cell = self.begin(Operation::Put);
+        cell.end(self.inner.put_over(key, body).await).inspect(|size| cell.add_bytes(*size))
     }
 
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {

@@ -142,6 +142,10 @@ impl Backend for Retry {
         self.run(|| self.inner.put_new(key, body.clone())).await
     }
 
+    async fn put_over(&self, key: &str, body: Body) -> Result<u64> {
+        self.run(|| self.inner.put_over(key, body.clone())).await
+    }
+
     async fn get(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
         self.run(|| self.inner.get(key, range)).await
     }

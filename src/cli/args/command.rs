@@ -1,8 +1,11 @@
 //! What a command line asks for, as plain values.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::types::{Generation, Index, Timestamp};
+use crate::history::ltx::LtxLevel;
+use crate::types::{Generation, Index, Timestamp, Txid};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +18,20 @@ pub enum Command {
     Snapshots(Snapshots),
     /// List the WAL segments of a database or replica.
     Wal(Wal),
+    /// List the files that Litestream 0.5 wrote.
+    Ltx(Ltx),
     /// Replicate until told to stop.
     Replicate(Replicate),
     /// Restore a database from a replica.
     Restore(Restore),
+    /// Give a state a name, or take it away.
+    Point(Point),
+    /// List what can be restored.
+    Points(Points),
+    /// Delete what need not be kept.
+    Retention(Retention),
+    /// Check replicas.
+    Verify(Verify),
     /// Say which version this is.
     Version,
     /// Show the whole cycle on a database made for the purpose.
@@ -92,6 +105,19 @@ pub struct Wal {
     pub json: bool,
 }
 
+/// `ltx`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ltx {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Only this level.
+    pub level: Option<LtxLevel>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
 /// `replicate`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replicate {
@@ -140,8 +166,25 @@ pub struct Restore {
     pub progress: bool,
 }
 
+/// `verify`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// What; nothing: every database of the configuration.
+    pub sources: Vec<Source>,
+    /// The configuration.
+    pub config: ConfigSource,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Whether every history is checked.
+    pub all: bool,
+    /// Whether a temporary restore is checked by SQLite.
+    pub full: bool,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
 /// Up to which state to restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Until {
     /// The last there is.
     Latest,
@@ -149,6 +192,70 @@ pub enum Until {
     Index(Index),
     /// The last not newer than this.
     Timestamp(Timestamp),
+    /// The state after this transaction of Litestream 0.5.
+    Txid(Txid),
+    /// The point of this name.
+    Point(String),
+}
+
+/// `point`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// What to do.
+    pub action: PointAction,
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// What `point` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PointAction {
+    /// Name a state.
+    Create {
+        /// The name.
+        name: String,
+        /// The last commit not newer than this; `None`: the newest.
+        at: Option<Timestamp>,
+        /// What else to say of it.
+        meta: BTreeMap<String, String>,
+    },
+    /// List the names.
+    List,
+    /// Take a name away.
+    Delete {
+        /// The name.
+        name: String,
+    },
+}
+
+/// `points`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Points {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// The commits around this time instead.
+    pub around: Option<Timestamp>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// `retention`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Of what.
+    pub source: Source,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// How long everything is kept; `None`: as the configuration says.
+    pub keep: Option<Duration>,
+    /// Whether to show the plan and delete nothing.
+    pub dry_run: bool,
 }
 
 /// Downloads at a time unless `-parallelism` says otherwise.

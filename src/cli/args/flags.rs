@@ -3,13 +3,26 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use crate::cli::argv::{Arguments, Flag};
 
 /// The names of the commands.
-pub const COMMANDS: [&str; 8] =
-    ["databases", "generations", "snapshots", "wal", "replicate", "restore", "version", "demo"];
+pub const COMMANDS: [&str; 13] = [
+    "databases",
+    "generations",
+    "snapshots",
+    "wal",
+    "ltx",
+    "points",
+    "point",
+    "replicate",
+    "restore",
+    "retention",
+    "verify",
+    "version",
+    "demo",
+];
 
 #[derive(Debug, Parser)]
 #[command(
@@ -36,10 +49,20 @@ pub enum Command {
     Snapshots(Snapshots),
     /// List the WAL segments of a database or a replica
     Wal(Wal),
+    /// List the files that Litestream 0.5 wrote to a replica
+    Ltx(Ltx),
+    /// List what can be restored from a database's replicas or a replica
+    Points(Points),
+    /// Give a state a name that keeps it: create NAME, list, delete NAME
+    Point(Point),
     /// Replicate databases until told to stop
     Replicate(Replicate),
     /// Restore a database from a replica
     Restore(Restore),
+    /// Delete what need not be kept any more
+    Retention(Retention),
+    /// Check every object of replicas, and compare them with their databases
+    Verify(Verify),
     /// Print the version
     Version(Nothing),
     /// Show replication and restore on a database made for the purpose
@@ -127,6 +150,77 @@ pub struct Wal {
 }
 
 #[derive(Debug, Args)]
+pub struct Ltx {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Only this level, 0 to 9, or all [default: 0]
+    #[arg(long, value_name = "N")]
+    pub level: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Points {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Show the commits around this time, such as 2000-01-01T00:00:00Z or "15m ago"
+    #[arg(long, value_name = "TIME")]
+    pub around: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Point {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// create: the state at this time [default: the latest]
+    #[arg(long, value_name = "TIME")]
+    pub timestamp: Option<String>,
+    /// create: something to remember with it; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub meta: Vec<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Retention {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// How long everything is kept, such as 24h [default: as configured]
+    #[arg(long, value_name = "DURATION")]
+    pub retention: Option<String>,
+    /// Show what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 pub struct Replicate {
     #[command(flatten)]
     pub config: Config,
@@ -150,9 +244,15 @@ pub struct Restore {
     /// Up to the end of this WAL index, in hex
     #[arg(long, value_name = "HEX")]
     pub index: Option<String>,
-    /// Up to this time, such as 2000-01-01T00:00:00Z [default: the latest]
+    /// Up to this named point
+    #[arg(long, value_name = "NAME")]
+    pub point: Option<String>,
+    /// Up to this time, such as 2000-01-01T00:00:00Z or "15m ago" [default: the latest]
     #[arg(long, value_name = "TIME")]
     pub timestamp: Option<String>,
+    /// Up to this transaction of Litestream 0.5, 16 hex digits
+    #[arg(long, value_name = "TXID")]
+    pub txid: Option<String>,
     /// Where to write the database [default: where it was; needed with a URL]
     #[arg(long = "o", value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -175,13 +275,34 @@ pub struct Restore {
     pub arguments: Vec<OsString>,
 }
 
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Every history of the replica [default: the newest]
+    #[arg(long)]
+    pub all: bool,
+    /// Also restore the newest state to a temporary file, and run SQLite's integrity_check on it
+    #[arg(long)]
+    pub full: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
 /// The flags of a command; `None` if there is no such command.
 pub fn of_command(name: &str) -> Option<Vec<Flag>> {
     let program = Program::command();
     let command = program.find_subcommand(name)?;
     let flags = command.get_arguments().filter_map(|argument| {
         let name = argument.get_long()?.to_owned();
-        Some(Flag { name, takes_value: argument.get_action().takes_values() })
+        let action = argument.get_action();
+        Some(Flag { name, takes_value: action.takes_values(), repeats: matches!(action, ArgAction::Append) })
     });
     Some(flags.collect())
 }
@@ -208,9 +329,17 @@ pub fn usage(program: &str) -> String {
 pub fn usage_of(program: &str, command: &str) -> Option<String> {
     let found = Program::command().find_subcommand(command)?.clone();
     let (arguments, meaning) = match command {
-        "generations" | "snapshots" | "wal" | "restore" => {
+        "generations" | "snapshots" | "wal" | "ltx" | "restore" | "points" | "retention" => {
             (" DB_PATH|REPLICA_URL", "DB_PATH is a database of the configuration; with REPLICA_URL there is none.")
         }
+        "point" => (
+            " create NAME|list|delete NAME DB_PATH|REPLICA_URL",
+            "DB_PATH is a database of the configuration; with REPLICA_URL there is none.",
+        ),
+        "verify" => (
+            " [DB_PATH|REPLICA_URL...]",
+            "Without arguments, all databases of the configuration. Exit codes: 0 ok, 2 failed, 3 inconclusive.",
+        ),
         "replicate" => {
             (" [DB_PATH REPLICA_URL...]", "With DB_PATH there is no configuration; without, it says what to replicate.")
         }

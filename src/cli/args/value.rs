@@ -2,8 +2,11 @@
 
 use std::ffi::OsString;
 use std::str::FromStr;
+use std::time::Duration;
 
-use crate::types::{Generation, Index, Timestamp};
+use crate::config::duration::GoDuration;
+use crate::history::ltx::LtxLevel;
+use crate::types::{Clock, Generation, Index, SystemClock, Timestamp, Txid};
 
 /// Hex digits without `0x`, at most `7fffffff`.
 pub fn index(text: &str) -> Result<Index, String> {
@@ -12,10 +15,21 @@ pub fn index(text: &str) -> Result<Index, String> {
     index.ok_or_else(|| format!("invalid value {text:?} for flag -index: invalid hexadecimal format"))
 }
 
-/// RFC 3339 with any offset. Fractions below a millisecond are dropped; times before 1970 become 1970.
+/// A duration, which is more than 0.
+pub fn duration(flag: &str, text: &str) -> Result<Duration, String> {
+    let parsed = GoDuration::parse(text).map_err(|error| format!("invalid value for flag -{flag}: {error}"))?;
+    parsed.positive().ok_or_else(|| format!("invalid value {text:?} for flag -{flag}: it must be more than 0"))
+}
+
+/// RFC 3339 with any offset, or a duration and "ago". Fractions below a millisecond are dropped; times before 1970 become 1970.
 pub fn timestamp(text: &str) -> Result<Timestamp, String> {
     // The blank before "format" is the one Litestream prints, which cannot break a line.
     let invalid = || "invalid -timestamp, must specify in ISO 8601\u{a0}format (e.g. 2000-01-01T00:00:00Z)".to_owned();
+    if let Some(span) = text.strip_suffix("ago").map(str::trim_end) {
+        let span = GoDuration::parse(span).ok().and_then(GoDuration::positive).ok_or_else(invalid)?;
+        let back = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        return Ok(Timestamp(SystemClock.now().0.saturating_sub(back)));
+    }
     if !has_date_time_and_offset(text) {
         return Err(invalid());
     }
@@ -38,6 +52,20 @@ fn has_date_time_and_offset(text: &str) -> bool {
 /// Sixteen hex digits.
 pub fn generation(text: &str) -> Result<Generation, String> {
     text.parse().map_err(|error| format!("invalid value for flag -generation: {error}"))
+}
+
+/// Sixteen hex digits.
+pub fn txid(text: &str) -> Result<Txid, String> {
+    text.parse().map_err(|error| format!("invalid value for flag -txid: {error}"))
+}
+
+/// A level, or `None` for all of them.
+pub fn level(text: &str) -> Result<Option<LtxLevel>, String> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let level = text.parse().ok().and_then(LtxLevel::new);
+    level.map(Some).ok_or_else(|| format!("invalid value {text:?} for flag -level: must be 0 to 9, or \"all\""))
 }
 
 /// A number; less than 1 means 1.

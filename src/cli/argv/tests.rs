@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn flags() -> Vec<Flag> {
-    let flag = |name: &str, takes_value| Flag { name: name.to_owned(), takes_value };
+    let flag = |name: &str, takes_value| Flag { name: name.to_owned(), takes_value, repeats: false };
     vec![flag("o", true), flag("config", true), flag("json", false)]
 }
 

@@ -10,7 +10,7 @@ use replica_backends::file::FileBackend;
 
 use super::now_us;
 use crate::history::keys::{GENERATIONS, segments, snapshots};
-use crate::history::{Catalog, NeedsSeals, Seals};
+use crate::history::{Catalog, NeedsSeals};
 use crate::restore::{NamedBackend, Source};
 use crate::types::Generation;
 
@@ -50,8 +50,7 @@ impl Observer {
     async fn commits_in(&self, generation: Generation, new: Vec<ObjectMeta>) -> replica_backends::Result<usize> {
         let catalog = Catalog::from_listing(new);
         let names: Vec<_> = catalog.history(generation).iter().flat_map(|h| &h.segments).map(|e| e.name).collect();
-        let NamedBackend { name, backend } = self.replica.clone();
-        let mut source = Source { name, backend, catalog, seals: Seals::default() };
+        let mut source = Source::with(&self.replica, catalog);
         source.learn(&NeedsSeals(names.clone())).await?;
         Ok(names.iter().filter_map(|name| source.seals.known(name)).map(|seal| seal.commits.len()).sum())
     }

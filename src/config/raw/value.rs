@@ -184,3 +184,49 @@ impl Visitor<'_> for DurationVisitor {
         self.visit_str(&number.to_string())
     }
 }
+
+/// What retention keeps: a duration as in Litestream, or a list of tiers.
+#[derive(Debug, Clone)]
+pub enum Keeping {
+    /// Everything, for so long.
+    Everything(Interval),
+    /// Some states for longer.
+    Tiers(Vec<super::RawTier>),
+}
+
+impl<'de> Deserialize<'de> for Keeping {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KeepingVisitor)
+    }
+}
+
+struct KeepingVisitor;
+
+impl<'de> Visitor<'de> for KeepingVisitor {
+    type Value = Keeping;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        DurationVisitor.expecting(f)?;
+        f.write_str(", or a list such as [{for: 24h}, {every: 1h, for: 7d}]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Keeping, A::Error> {
+        ListVisitor(PhantomData).visit_seq(list).map(|list| Keeping::Tiers(list.0))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Keeping, E> {
+        DurationVisitor.visit_str(text).map(|duration| Keeping::Everything(Interval(duration)))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Keeping, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Keeping, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Keeping, E> {
+        self.visit_str(&number.to_string())
+    }
+}

@@ -1,9 +1,11 @@
 //! Replicas: names, intervals, what they inherit.
 
+use std::time::Duration;
+
 use super::{Resolver, positive_or, stated};
 use crate::config::duration::GoDuration;
-use crate::config::raw::{Interval, RawAge, RawConfig, RawReplica, RawSnapshot, Switch};
-use crate::config::resolved::{AgeConfig, ReplicaConfig};
+use crate::config::raw::{Interval, Keeping, RawAge, RawConfig, RawReplica, RawSnapshot, RawTier, Switch};
+use crate::config::resolved::{AgeConfig, ReplicaConfig, RetentionTier};
 use crate::config::target::ReplicaTarget;
 use crate::config::{ConfigError, Secret, defaults};
 
@@ -13,7 +15,7 @@ pub(super) fn base_of_all(raw: &RawConfig) -> RawReplica {
     let deletes = raw.retention.as_ref().and_then(|retention| retention.enabled).is_none_or(|Switch(on)| on);
     RawReplica {
         snapshot_interval: snapshot.interval,
-        retention: if deletes { snapshot.retention } else { Some(Interval(GoDuration::ZERO)) },
+        retention: if deletes { snapshot.retention } else { Some(Interval(GoDuration::ZERO)) }.map(Keeping::Everything),
         access_key_id: raw.access_key_id.clone(),
         secret_access_key: raw.secret_access_key.clone(),
         sync_interval: raw.sync_interval,
@@ -44,7 +46,7 @@ impl Resolver<'_> {
         let snapshot = snapshot.unwrap_or_default();
         let base = RawReplica {
             snapshot_interval: snapshot.interval.or(base_of_all.snapshot_interval),
-            retention: snapshot.retention.or(base_of_all.retention),
+            retention: snapshot.retention.map(Keeping::Everything).or(base_of_all.retention.clone()),
             ..base_of_all.clone()
         };
         let mut resolved = Vec::with_capacity(replicas.len());
@@ -60,7 +62,11 @@ impl Resolver<'_> {
         let target = self.target(&raw, base, place)?;
         self.warn_foreign_keys(&raw, &target, place);
         let fallback = ReplicaConfig::with_defaults(target);
-        let retention = positive_or(raw.retention.or(base.retention), fallback.retention);
+        let (retention, retention_tiers) = match raw.retention.or(base.retention.clone()) {
+            None => (fallback.retention, Vec::new()),
+            Some(Keeping::Everything(interval)) => (positive_or(Some(interval), None), Vec::new()),
+            Some(Keeping::Tiers(tiers)) => self.tiers(&tiers, place)?,
+        };
         let check_interval = self.interval(
             place,
             "retention-check-interval",
@@ -76,12 +82,34 @@ impl Resolver<'_> {
                 fallback.sync_interval,
             )?,
             retention,
+            retention_tiers,
+            append_only: raw.append_only.is_some_and(|Switch(on)| on),
             retention_check_interval: retention.map_or(check_interval, |kept| kept.min(check_interval)),
             snapshot_interval: positive_or(raw.snapshot_interval.or(base.snapshot_interval), None),
             validation_interval: positive_or(raw.validation_interval, None),
             age: raw.age.map_or_else(|| Ok(AgeConfig::default()), |age| self.age(age, place))?,
             target: fallback.target,
         })
+    }
+
+    /// One item says for how long everything is kept, the others which states are kept for longer.
+    fn tiers(&self, raw: &[RawTier], place: &str) -> Result<(Option<Duration>, Vec<RetentionTier>), ConfigError> {
+        let (mut everything, mut tiers) = (None, Vec::new());
+        for (number, tier) in raw.iter().enumerate() {
+            let place = format!("{place}.retention[{number}]");
+            let span = tier.span.and_then(|Interval(span)| span.positive());
+            let keep = span.ok_or_else(|| self.invalid(&place, "for is required, and must be more than 0"))?;
+            match tier.every.and_then(|Interval(every)| every.positive()) {
+                Some(every) if every > keep => return Err(self.invalid(&place, "every is longer than for")),
+                Some(every) => tiers.push(RetentionTier { every, keep }),
+                None if everything.is_none() => everything = Some(keep),
+                None => {
+                    return Err(self.invalid(&place, "two items have no every; one says how long everything is kept"));
+                }
+            }
+        }
+        let missing = "one item must have no every, such as {for: 24h}: it says for how long everything is kept";
+        Ok((Some(everything.ok_or_else(|| self.invalid(&format!("{place}.retention"), missing))?), tiers))
     }
 
     /// Encryption that is asked for without saying for whom would be none, and nobody would notice.

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::{Resolver, stated};
-use crate::config::raw::{RawReplica, Switch};
+use crate::config::raw::RawReplica;
 use crate::config::target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget};
 use crate::config::{ConfigError, Secret};
 
@@ -85,7 +85,7 @@ impl Resolver<'_> {
             ReplicaTarget::File { path } => ReplicaTarget::File { path: self.environment.absolute(&path) },
             ReplicaTarget::S3(target) => {
                 bucket_required(&target.bucket)?;
-                ReplicaTarget::S3(complete_s3(target, raw, base))
+                ReplicaTarget::S3(self.complete_s3(target, raw, base, place)?)
             }
             ReplicaTarget::Gcs(target) => {
                 bucket_required(&target.bucket)?;
@@ -121,24 +121,7 @@ impl Resolver<'_> {
     }
 }
 
-fn complete_s3(target: S3Target, raw: &RawReplica, base: &RawReplica) -> S3Target {
-    let first = |key: Option<&String>, url: Option<String>, base: Option<&String>| {
-        stated(key).map(str::to_owned).or(url).or_else(|| stated(base).map(str::to_owned))
-    };
-    let endpoint = first(raw.endpoint.as_ref(), target.endpoint, base.endpoint.as_ref());
-    let path_style = raw.force_path_style.or(base.force_path_style);
-    S3Target {
-        region: first(raw.region.as_ref(), target.region, base.region.as_ref()),
-        // Only Amazon's own service wants the bucket in the host name, and it needs no endpoint.
-        force_path_style: path_style.map_or(endpoint.is_some(), |Switch(on)| on),
-        skip_verify: raw.skip_verify.or(base.skip_verify).is_some_and(|Switch(on)| on),
-        access_key_id: stated_secret(raw.access_key_id.as_ref()).or_else(|| base.access_key_id.clone()),
-        secret_access_key: stated_secret(raw.secret_access_key.as_ref()).or_else(|| base.secret_access_key.clone()),
-        endpoint,
-        ..target
-    }
-}
-
-fn stated_secret(secret: Option<&Secret>) -> Option<Secret> {
+/// A secret that says something.
+pub(super) fn stated_secret(secret: Option<&Secret>) -> Option<Secret> {
     secret.filter(|secret| !secret.reveal().is_empty()).cloned()
 }

@@ -52,7 +52,7 @@ impl IndexLog {
         read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
         spare: &mut Vec<u8>,
     ) -> io::Result<()> {
-        if matches!(self.source, Source::Memory { .. }) {
+        if !matches!(self.source, Source::Wal(_)) {
             return Ok(());
         }
         let start = self.begin.source.offset.max(WAL_HEADER_BYTES as u64);
@@ -73,6 +73,9 @@ impl IndexLog {
 
     /// Bytes of it in the source's WAL that `consumer` has yet to ship.
     pub(super) fn lag(&self, consumer: &Consumer) -> u64 {
+        if matches!(self.source, Source::Spool(_)) {
+            return 0;
+        }
         let from = match consumer {
             Consumer::At(index, mark) if *index == self.index && mark.offset.0 > 0 => mark.source.offset,
             Consumer::At(index, _) if *index <= self.index => self.begin.source.offset,
@@ -80,6 +83,12 @@ impl IndexLog {
             _ => return 0,
         };
         self.end().source.offset.saturating_sub(from)
+    }
+
+    /// Whether `consumer` has all of it.
+    pub(super) fn is_shipped_to(&self, consumer: &Consumer) -> bool {
+        let all = |have: &Mark| have.offset >= self.end().offset;
+        matches!(consumer, Consumer::At(at, have) if *at > self.index || *at == self.index && all(have))
     }
 
     /// The commits behind `from` up to the last one that fits and whose digest is known; the first such at least.

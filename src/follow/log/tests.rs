@@ -39,6 +39,7 @@ fn ticket(number: u32) -> Arc<SnapshotTicket> {
         order: ByteOrder::Little,
         reason: String::new(),
         overlay: None,
+        ranges: Vec::new(),
     })
 }
 

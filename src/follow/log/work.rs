@@ -1,12 +1,15 @@
 //! What the commit log says: marks between commits, and the work that a replica is given.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
+
+use super::Spool;
 
 use crate::follow::snapshot::SnapshotTicket;
 use crate::segment::{SourceCursor, StateDigest};
 use crate::types::{Generation, Index, Offset, PageCount, Timestamp};
-use crate::wal::{Checksum, WalHeader};
+use crate::wal::{Checksum, WAL_HEADER_BYTES, WalHeader};
 
 /// A point between two commits of an index, and everything that is needed to begin or end an object there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub enum Source {
         /// What stood there.
         bytes: Arc<Vec<u8>>,
     },
+    /// In no WAL: frames that were made to bring the replica to a state.
+    Spool(Arc<Spool>),
 }
 
 /// What a replica is to do next.
@@ -76,6 +81,16 @@ impl SegmentPlan {
     #[must_use]
     pub fn to(&self) -> &Mark {
         self.commits.last().unwrap_or(&self.from)
+    }
+
+    /// Where its frames are in `source`: in the source's WAL file, or in the index itself if they are in no WAL.
+    #[must_use]
+    pub fn frames(&self) -> Range<u64> {
+        let (from, to) = match self.source {
+            Source::Spool(_) => (self.from.offset.0, self.to().offset.0),
+            Source::Wal(_) | Source::Memory { .. } => (self.from.source.offset, self.to().source.offset),
+        };
+        from.max(WAL_HEADER_BYTES as u64)..to
     }
 
     /// Size of its data in bytes.

@@ -6,12 +6,17 @@ use super::*;
 
 fn name() -> impl Strategy<Value = ObjectName> {
     let index = (0..=Index::MAX.get()).prop_map(|index| Index::new(index).unwrap());
-    (any::<bool>(), any::<u64>(), index, 0..Offset::LIMIT.0).prop_map(|(snapshot, generation, index, offset)| {
+    let range = (1..=u32::MAX, 1..=3_u8, 0..TIME_LIMIT.0);
+    (0..3_u8, any::<u64>(), index, 0..Offset::LIMIT.0, range).prop_map(|(kind, generation, index, offset, range)| {
         let generation = Generation(generation);
-        if snapshot {
-            ObjectName::Snapshot(generation, index)
-        } else {
-            ObjectName::Segment(generation, index, Offset(offset))
+        let to = index.get().checked_add(range.0).and_then(Index::new).filter(|to| *to > index);
+        match (kind, to) {
+            (0, _) => ObjectName::Snapshot(generation, index),
+            (1, Some(to)) => {
+                let (level, time) = (Level::new(range.1).unwrap(), Timestamp(range.2));
+                ObjectName::Range(generation, RangeName { from: index, to, time, level })
+            }
+            _ => ObjectName::Segment(generation, index, Offset(offset)),
         }
     })
 }
@@ -50,6 +55,29 @@ fn an_offset_that_no_reader_finds_has_no_name() {
 }
 
 #[test]
+fn objects_that_begin_together_are_in_the_order_in_which_a_restore_looks_at_them() {
+    let index = |n| Index::new(n).unwrap();
+    let range = |to, level| {
+        let (from, time, level) = (index(1), Timestamp(7), Level::new(level).unwrap());
+        ObjectName::Range(Generation(1), RangeName { from, to: index(to), time, level })
+    };
+    let ordered = [
+        ObjectName::Segment(Generation(1), index(0), Offset(9999)),
+        ObjectName::Snapshot(Generation(1), index(1)),
+        range(2, 1),
+        range(5, 2),
+        ObjectName::Segment(Generation(1), index(1), Offset(0)),
+        ObjectName::Snapshot(Generation(1), index(2)),
+        ObjectName::Snapshot(Generation(2), index(0)),
+    ];
+    assert!(ordered.is_sorted(), "{ordered:?}");
+    assert_eq!(
+        range(5, 2).key().unwrap(),
+        "lightship/ranges/0000000000000001/2/00000001-00000005-000000000007.range.lz4"
+    );
+}
+
+#[test]
 fn other_files_in_a_replica_are_not_taken_for_objects() {
     for key in [
         "generations/98a668427ff80fee/wal/00000000.wal.lz4",
@@ -63,6 +91,13 @@ fn other_files_in_a_replica_are_not_taken_for_objects() {
         "generations/98a668427ff80fee/snapshots/x/00000000.snapshot.lz4",
         "generations/98a668427ff80fee/00000000.snapshot.lz4",
         "98a668427ff80fee/snapshots/00000000.snapshot.lz4",
+        "lightship/ranges/98a668427ff80fee/0/00000000-00000001-000000000000.range.lz4",
+        "lightship/ranges/98a668427ff80fee/4/00000000-00000001-000000000000.range.lz4",
+        "lightship/ranges/98a668427ff80fee/01/00000000-00000001-000000000000.range.lz4",
+        "lightship/ranges/98a668427ff80fee/1/00000001-00000001-000000000000.range.lz4",
+        "lightship/ranges/98a668427ff80fee/1/00000000-00000001-0000000000000.range.lz4",
+        "lightship/ranges/98a668427ff80fee/1/00000000-00000001.range.lz4",
+        "lightship/claim",
         "",
     ] {
         assert_eq!(ObjectName::parse(key), None, "{key}");

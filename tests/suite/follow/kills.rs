@@ -51,15 +51,6 @@ fn kill_again_and_again(scene: &Scene, writers: Vec<Writer>) -> u64 {
     chain_length(&source)
 }
 
-/// The state of the live database, read by a process of its own.
-fn read_while_live(scene: &Scene) -> Vec<u8> {
-    let copy = scene.path("copy.db");
-    Shell::Cli.run(&scene.db(), &format!("VACUUM INTO '{}';", copy.display()));
-    let bytes = std::fs::read(&copy).unwrap();
-    std::fs::remove_file(copy).unwrap();
-    bytes
-}
-
 /// Nobody checkpoints, so the WAL is still whole after every kill, and the one generation goes on for ever.
 #[test]
 fn killed_replicator_continues_its_generation_if_the_wal_is_still_there() {
@@ -72,26 +63,21 @@ fn killed_replicator_continues_its_generation_if_the_wal_is_still_there() {
     assert_eq!(generations(scene.replica()).len(), 1, "{log}");
 }
 
-/// The application checkpoints too. While nobody follows the WAL may restart several times, and then a new generation
-/// must begin; but every generation restores to the state after some commit, and the newest is the source.
+/// The application checkpoints too: while nobody follows the WAL restarts several times, and what a handover has taken
+/// into memory dies with the replicator. The pages tell what has become of the database, so the one generation goes on.
 #[test]
-fn every_generation_of_a_killed_replicator_can_be_restored() {
+fn killed_replicator_continues_its_generation_when_the_wal_has_gone() {
     let scene = Scene::with_chain(1024);
     let writers = vec![
         scene.writer(&["--writer", "1", "--autocheckpoint", "20", "--pause", "0.001"]),
         scene.writer(&["--writer", "2", "--checkpoints", "--pause", "0.001"]),
     ];
     let commits = kill_again_and_again(&scene, writers);
-    let all = generations(scene.replica());
-    println!("{commits} commits, {} kills, {} generations, {} indexes", kills(), all.len(), indexes(scene.replica()));
-    for generation in all {
-        let has_snapshot = objects(scene.replica()).iter().any(|o| o.starts_with(&format!("{generation}/snapshots/")));
-        let restored = scene.restored_from(scene.replica(), &["-generation", &generation]);
-        match restored {
-            Ok(bytes) => assert!(chain_length(&bytes) <= commits),
-            Err(error) => assert!(!has_snapshot, "{error}"),
-        }
-    }
+    let log = scene.log();
+    let differences = log.matches("how=Difference").count();
+    println!("{commits} commits, {} kills, {differences} differences, {} indexes", kills(), indexes(scene.replica()));
+    assert_eq!(generations(scene.replica()).len(), 1, "{log}");
+    assert!(differences > 0, "{log}");
 }
 
 /// The application is killed in the middle of transactions, and recovers its WAL while we follow it.

@@ -23,6 +23,8 @@ pub struct Scene {
     pub database_keys: String,
     /// URLs of the replicas; one file replica by default.
     pub replicas: Vec<PathBuf>,
+    /// Lines under `replicas:` for others.
+    pub more_replicas: String,
     /// Where the configuration says that the database is.
     pub configured_path: PathBuf,
 }
@@ -32,7 +34,8 @@ impl Scene {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (replicas, configured_path) = (vec![folder.path().join("replica")], folder.path().join("app.db"));
-        Self { folder, database_keys: String::new(), replicas, configured_path }
+        let (database_keys, more_replicas) = (String::new(), String::new());
+        Self { folder, database_keys, replicas, more_replicas, configured_path }
     }
 
     /// A database as `chain.py` makes it.
@@ -65,9 +68,10 @@ impl Scene {
         let replicas =
             replicas.map(|(n, path)| format!("      - {{name: r{n}, type: file, path: {}}}\n", path.display()));
         let text = format!(
-            "logging: {{level: debug}}\ndbs:\n  - path: {}\n{keys}    replicas:\n{}",
+            "logging: {{level: debug}}\ndbs:\n  - path: {}\n{keys}    replicas:\n{}{}",
             self.configured_path.display(),
             replicas.collect::<String>(),
+            self.more_replicas,
         );
         let path = self.path("lightship.yml");
         fs::write(&path, text).unwrap();
@@ -124,6 +128,14 @@ impl Scene {
         self.restored_from(self.replica(), &[]).unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
+    /// Restores the database itself, as a deploy does whose disk is empty.
+    pub fn restore_in_place(&self, arguments: &[&str]) {
+        let mut command = lightship();
+        command.arg("restore").arg("-config").arg(self.write_config()).args(arguments).arg(&self.configured_path);
+        let ended = command.output().unwrap();
+        assert!(ended.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+
     /// Restores with a real Litestream.
     pub fn restored_by(&self, litestream: &Path, replica: &Path) -> Result<Vec<u8>, String> {
         let output = self.folder.path().join("restored-by-litestream");
@@ -138,7 +150,8 @@ impl Scene {
     }
 }
 
-fn run_restore(mut command: Command, output: &Path) -> Result<Vec<u8>, String> {
+/// Runs a restore to `output`, and takes what it has written.
+pub fn run_restore(mut command: Command, output: &Path) -> Result<Vec<u8>, String> {
     let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     if !ended.status.success() {
         let said = [ended.stdout, ended.stderr].concat();
@@ -147,6 +160,15 @@ fn run_restore(mut command: Command, output: &Path) -> Result<Vec<u8>, String> {
     let bytes = fs::read(output).unwrap();
     fs::remove_file(output).unwrap();
     Ok(bytes)
+}
+
+/// The state of the live database, read by a process of its own.
+pub fn read_while_live(scene: &Scene) -> Vec<u8> {
+    let copy = scene.path("copy.db");
+    Shell::Cli.run(&scene.db(), &format!("VACUUM INTO '{}';", copy.display()));
+    let bytes = std::fs::read(&copy).unwrap();
+    std::fs::remove_file(copy).unwrap();
+    bytes
 }
 
 /// The program under test.

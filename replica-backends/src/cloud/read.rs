@@ -1,0 +1,66 @@
+//! Reading an object, whole or in part.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use object_store::{GetOptions, GetRange, ObjectStore};
+
+use super::{CloudBackend, failure};
+use crate::{Backend, ByteRange, ByteStream, Error, ErrorKind, Operation, Result};
+
+/// How long a store may pause in the middle of an object. Broken connections are taken up again within it.
+const PAUSE_LIMIT: Duration = Duration::from_secs(120);
+/// No object is as large: what is asked beyond it is past the end of every object.
+const SIZE_MAX: u64 = 1 << 62;
+
+/// What is asked of the store for `range`; `None` if no byte of any object is in it.
+fn wanted(range: ByteRange) -> Option<Option<GetRange>> {
+    let end = |range: Range<u64>| GetRange::Bounded(range);
+    match range {
+        ByteRange::All => Some(None),
+        ByteRange::Suffix(0) | ByteRange::Slice { len: 0, .. } => None,
+        ByteRange::Slice { start: SIZE_MAX.., .. } => None,
+        ByteRange::Slice { start, len } => Some(Some(end(start..start.saturating_add(len).min(SIZE_MAX)))),
+        ByteRange::Suffix(len) => Some(Some(GetRange::Suffix(len.min(SIZE_MAX)))),
+    }
+}
+
+impl CloudBackend {
+    pub(super) async fn read(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
+        let path = self.path(Operation::Get, key)?;
+        let Some(range) = wanted(range) else {
+            // An object that is not there is to be an error all the same.
+            let head = self.head(key).await;
+            head.map_err(|error| error.during(Operation::Get))?;
+            return Ok(stream::empty().boxed());
+        };
+        let store = self.store(Operation::Get, key).await?;
+        let got = match store.get_opts(&path, GetOptions { range, ..GetOptions::default() }).await {
+            Ok(got) => got,
+            Err(error) if failure::refusal(&error).is_some_and(super::answer::Refusal::is_past_the_end) => {
+                return Ok(stream::empty().boxed());
+            }
+            Err(error) => return Err(self.failed(Operation::Get, key, &error)),
+        };
+        let (backend, key) = (self.clone(), key.to_owned());
+        let chunks = stream::unfold(Some(got.into_stream()), move |chunks| {
+            let (backend, key) = (backend.clone(), key.clone());
+            async move {
+                let mut chunks = chunks?;
+                let next = match tokio::time::timeout(PAUSE_LIMIT, chunks.next()).await {
+                    Ok(next) => next?.map_err(|error| backend.failed(Operation::Get, &key, &error)),
+                    Err(_) => Err(backend.stalled(&key)),
+                };
+                let rest = next.is_ok().then_some(chunks);
+                Some((next, rest))
+            }
+        });
+        Ok(chunks.boxed())
+    }
+
+    fn stalled(&self, key: &str) -> Error {
+        let text = format!("the store sent nothing for {PAUSE_LIMIT:?}");
+        Error::new(ErrorKind::Unavailable, Operation::Get, key, self.location(), text)
+    }
+}

@@ -1,0 +1,163 @@
+//! Replicas in Amazon S3, and in services that speak its protocol.
+
+mod provider;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
+
+use self::provider::Provider;
+use crate::cloud::{Bucket, Connector, choose_tls, client_options, retry_config};
+
+/// How long the region of a bucket is asked for.
+const REGION_LIMIT: Duration = Duration::from_secs(30);
+
+/// A bucket and how to log in there. Two that are equal can share a [`Bucket`].
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct S3Options {
+    /// The bucket.
+    pub bucket: String,
+    /// URL of the service, with or without scheme (then https); `None` is Amazon's own.
+    pub endpoint: Option<String>,
+    /// The region; `None`: what the endpoint's name tells, else `us-east-1` if there is an endpoint, else asked.
+    pub region: Option<String>,
+    /// Whether the bucket stands in the path of requests, not in the host name.
+    pub force_path_style: bool,
+    /// Whether the certificate of the service goes unchecked.
+    pub skip_verify: bool,
+    /// Who logs in.
+    pub login: S3Login,
+}
+
+/// Where the credentials come from.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub enum S3Login {
+    /// The service of the machine that this runs on (EC2 instance metadata).
+    #[default]
+    Instance,
+    /// These.
+    Keys {
+        /// Who.
+        access_key_id: String,
+        /// The password of that.
+        secret_access_key: String,
+        /// A third part that temporary credentials have.
+        session_token: Option<String>,
+    },
+    /// A token in a file is exchanged for credentials, and again before they expire (Kubernetes: IRSA).
+    WebIdentity {
+        /// The file.
+        token_file: String,
+        /// As whom.
+        role_arn: String,
+        /// The name that appears in the store's log.
+        session_name: Option<String>,
+    },
+    /// The service of the container at this path (ECS).
+    Container(String),
+    /// The service of the pod at this URL, with the token in this file (EKS).
+    Pod(String, String),
+}
+
+impl S3Options {
+    /// The bucket, for as many replicas as there are in it. Nothing is sent yet.
+    #[must_use]
+    pub fn open(self) -> Arc<Bucket> {
+        let location = match &self.endpoint {
+            None => format!("s3://{}", self.bucket),
+            Some(endpoint) => format!("s3://{} at {}", self.bucket, without_userinfo(endpoint)),
+        };
+        let parts_max = self.provider().parts_max;
+        let options = Arc::new(self);
+        let connect = move || {
+            let options = Arc::clone(&options);
+            Box::pin(async move { options.connect().await }) as futures::future::BoxFuture<'static, _>
+        };
+        Arc::new(Bucket::new(location, parts_max, Box::new(connect)))
+    }
+
+    fn provider(&self) -> Provider {
+        Provider::of(self.endpoint.as_deref())
+    }
+
+    /// URL of the service, with the bucket in it if it stands in the host name.
+    fn endpoint(&self) -> Option<String> {
+        let endpoint = self.endpoint.as_deref()?.trim_end_matches('/');
+        let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+        Some(match self.force_path_style {
+            true => format!("{scheme}://{host}"),
+            false => format!("{scheme}://{}.{host}", self.bucket),
+        })
+    }
+
+    async fn region(&self) -> object_store::Result<String> {
+        if let Some(region) = self.region.clone().or(self.provider().region) {
+            return Ok(region);
+        }
+        if self.endpoint.is_some() {
+            return Ok("us-east-1".to_owned());
+        }
+        choose_tls();
+        let options = client_options(self.skip_verify).with_timeout(REGION_LIMIT);
+        resolve_bucket_region(&self.bucket, &options).await
+    }
+
+    async fn connect(&self) -> object_store::Result<Arc<dyn ObjectStore>> {
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.bucket)
+            .with_region(self.region().await?)
+            .with_virtual_hosted_style_request(!self.force_path_style)
+            .with_disable_bulk_delete(!self.provider().bulk_delete)
+            .with_disable_tagging(true)
+            .with_client_options(client_options(self.skip_verify))
+            .with_http_connector(Connector)
+            .with_retry(retry_config());
+        if let Some(endpoint) = self.endpoint() {
+            builder = builder.with_endpoint(endpoint);
+        }
+        for (key, value) in self.login.config() {
+            builder = builder.with_config(key, value);
+        }
+        Ok(Arc::new(builder.build()?))
+    }
+}
+
+impl S3Login {
+    fn config(&self) -> Vec<(AmazonS3ConfigKey, String)> {
+        use AmazonS3ConfigKey as Key;
+        match self.clone() {
+            Self::Instance => Vec::new(),
+            Self::Keys { access_key_id, secret_access_key, session_token } => {
+                let keys = [(Key::AccessKeyId, access_key_id), (Key::SecretAccessKey, secret_access_key)];
+                keys.into_iter().chain(session_token.map(|token| (Key::Token, token))).collect()
+            }
+            Self::WebIdentity { token_file, role_arn, session_name } => {
+                let keys = [(Key::WebIdentityTokenFile, token_file), (Key::RoleArn, role_arn)];
+                keys.into_iter().chain(session_name.map(|name| (Key::RoleSessionName, name))).collect()
+            }
+            Self::Container(path) => vec![(Key::ContainerCredentialsRelativeUri, path)],
+            Self::Pod(url, token_file) => {
+                vec![(Key::ContainerCredentialsFullUri, url), (Key::ContainerAuthorizationTokenFile, token_file)]
+            }
+        }
+    }
+}
+
+/// A URL as it may be shown.
+fn without_userinfo(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).trim_end_matches('/');
+    scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}"))
+}
+
+// Without the credentials.
+impl fmt::Debug for S3Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Options").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}

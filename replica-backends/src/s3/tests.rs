@@ -1,0 +1,122 @@
+//! The driver on a real S3 server.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream;
+
+use self::server::S3Server;
+use super::{S3Login, S3Options};
+use crate::cloud::Bucket;
+use crate::{Backend, Body, ByteRange, ErrorKind};
+
+#[path = "../../../tests/support/s3_server.rs"]
+mod server;
+
+fn options(endpoint: &str) -> S3Options {
+    S3Options {
+        bucket: "bucket".into(),
+        endpoint: Some(endpoint.into()),
+        force_path_style: true,
+        login: S3Login::Keys {
+            access_key_id: "AKIDSHOWN".into(),
+            secret_access_key: "SECRETKEPT".into(),
+            session_token: None,
+        },
+        ..S3Options::default()
+    }
+}
+
+fn options_of(server: &S3Server) -> S3Options {
+    options(&format!("http://{}", server.address))
+}
+
+fn body(text: &'static str) -> Body {
+    Body::from(Bytes::from_static(text.as_bytes()))
+}
+
+/// `count` chunks of a MiB.
+fn large_body(count: usize) -> Body {
+    Body::stream(move || stream::iter((0..count).map(|n| io::Result::Ok(vec![n as u8; 1 << 20].into()))).boxed())
+}
+
+/// An empty replica in `bucket`, which has found out beforehand how to create.
+async fn new_folder(bucket: &Arc<Bucket>, count: &AtomicU64) -> Arc<dyn Backend> {
+    bucket.folder("probed/first").creation_is_known().await;
+    Arc::new(bucket.folder(&format!("/root {}/", count.fetch_add(1, Ordering::Relaxed))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_s3_bucket_passes() {
+    let server = S3Server::start();
+    let bucket = options_of(&server).open();
+    let count = AtomicU64::new(0);
+    crate::conformance::run(async || new_folder(&bucket, &count).await).await;
+    // Aborts run beside their callers.
+    for _ in 0..100 {
+        let unfinished = server.request("GET", "/bucket?uploads");
+        assert!(unfinished.contains("ListMultipartUploadsResult"), "{unfinished}");
+        if !unfinished.contains("<Upload>") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("an upload that failed or was dropped was not aborted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_upload_never_replaces_what_appeared_meanwhile() {
+    let server = S3Server::start();
+    let folder = options_of(&server).open().folder("app");
+    let meanwhile = folder.clone();
+    let slow = Body::stream(move || {
+        let other = meanwhile.clone();
+        let first = stream::iter((0..6).map(|_| io::Result::Ok(Bytes::from(vec![1; 1 << 20]))));
+        let other_writer = stream::once(async move {
+            other.put_new("x", body("theirs")).await.unwrap();
+            Ok(Bytes::from_static(b"end"))
+        });
+        first.chain(other_writer).boxed()
+    });
+    assert_eq!(folder.put_new("x", slow).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(folder.head("x").await.unwrap().size, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_bucket_or_its_host_is_said() {
+    let server = S3Server::start();
+    let missing = S3Options { bucket: "missing".into(), ..options_of(&server) }.open().folder("app");
+    let errors = [
+        missing.put_new("x", body("x")).await.unwrap_err(),
+        missing.put_new("x", large_body(6)).await.unwrap_err(),
+        missing.get("x", ByteRange::All).await.map(drop).unwrap_err(),
+        missing.list("", None).await.unwrap().next().await.unwrap().unwrap_err(),
+        missing.delete(&["x".to_owned()]).await.remove(0).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("the bucket does not exist") && text.contains("s3://missing/app at"), "{text}");
+    }
+    let nobody = options("http://user:SECRETKEPT@127.0.0.1:1").open().folder("app");
+    let error = nobody.head("x").await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("cannot be reached") && text.contains("refused"), "{text}");
+    assert!(!text.contains("SECRETKEPT") && !format!("{error:?} {nobody:?}").contains("SECRETKEPT"), "{error:?}");
+}
+
+/// The second start finds the probe of the first, and one request tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_is_put_once_and_stays() {
+    let server = S3Server::start();
+    for start in 0..2 {
+        let folder = options_of(&server).open().folder("app");
+        folder.put_new(&format!("{start}"), body("x")).await.unwrap();
+        assert_eq!(folder.list_folders("").await.unwrap(), ["lightship"]);
+        let probes: Vec<_> = folder.list("lightship/", None).await.unwrap().collect().await;
+        assert_eq!(probes.len(), 1);
+    }
+}

@@ -1,0 +1,65 @@
+//! `verify`: whether replicas are what they say, and what the database is.
+//!
+//! Exit codes: 0 ok, 2 failed, 3 inconclusive; 1 if there was nothing to verify. JSON: an array of objects with
+//! `database` (null for a URL) and what `Verification::to_json` has.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::args::{ConfigSource, Source, Verify};
+use super::console::Console;
+use super::error::CliError;
+use super::replicas::{self, Replicas};
+use super::restore::Terminal;
+use super::{block_on, listing};
+use crate::verify::{Options, Outcome, verify};
+
+/// Verifies every replica that the command names.
+pub fn run(command: &Verify, console: &Console) -> Result<(), CliError> {
+    let options = Options {
+        all: command.all,
+        full: command.full,
+        scratch: std::env::temp_dir(),
+        parallelism: super::args::PARALLELISM,
+    };
+    let mut worst = Outcome::Ok;
+    let mut answers = Vec::new();
+    for replicas in opened(command, console)? {
+        for replica in &replicas.backends {
+            let progress = Terminal::new(*console, !command.json);
+            let work = verify(replica, replicas.database.as_deref(), &options, &progress);
+            let verification = block_on(async { listing::unless_interrupted(work).await })??;
+            progress.finish();
+            worst = worst.max(verification.outcome());
+            let database = replicas.database.as_ref().map(|path| path.display().to_string());
+            if command.json {
+                let mut answer = verification.to_json();
+                answer["database"] = database.map_or(Value::Null, Value::from);
+                answers.push(answer);
+            } else {
+                console.table(&format!("{}{verification}", database.map_or_else(String::new, |d| format!("{d}, "))));
+            }
+        }
+    }
+    if command.json {
+        console.json(&Value::Array(answers));
+    }
+    match worst {
+        Outcome::Ok => Ok(()),
+        Outcome::Inconclusive => Err(CliError::Inconclusive),
+        Outcome::Failed => Err(CliError::VerifyFailed),
+    }
+}
+
+/// The replicas of every database and URL that is named; of every database of the configuration if none is.
+fn opened(command: &Verify, console: &Console) -> Result<Vec<Replicas>, CliError> {
+    let only = command.replica.as_deref();
+    if !command.sources.is_empty() {
+        return command.sources.iter().map(|source| replicas::open(source, only, console)).collect();
+    }
+    let (config, _) = replicas::load_config(&command.config, console)?;
+    let quiet = ConfigSource { ..command.config.clone() };
+    let database = |path: &PathBuf| Source::Database { path: path.clone(), config: quiet.clone() };
+    config.databases.iter().map(|d| replicas::open(&database(&d.path), only, console)).collect()
+}

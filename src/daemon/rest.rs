@@ -1,0 +1,95 @@
+//! When a database is let go of, and how it is waited for afterwards.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio::time;
+
+use super::baseline::Keeper;
+use super::database::blocking;
+use crate::follow::{Fingerprint, Follower, LetGo, Lost};
+use crate::types::Timestamp;
+
+/// To follow again means to read the whole database: an application that opens and closes it all the time must not
+/// make us do so for more than this part of the time.
+const READING_SHARE: u32 = 100;
+const FOLLOW_AT_LEAST: Duration = Duration::from_secs(1);
+/// Waits between attempts.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// When the database may be let go of.
+#[derive(Debug)]
+pub struct Leave {
+    not_before: Instant,
+    failures: u32,
+}
+
+impl Leave {
+    /// For a database of which it took so long to begin following it.
+    #[must_use]
+    pub fn after(attaching: Duration) -> Self {
+        Self { not_before: Instant::now() + (attaching * READING_SHARE).max(FOLLOW_AT_LEAST), failures: 0 }
+    }
+
+    /// Whether it is time.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.not_yet().is_none()
+    }
+
+    /// When it will be time, if it is not.
+    #[must_use]
+    pub fn not_yet(&self) -> Option<Instant> {
+        (self.not_before > Instant::now()).then_some(self.not_before)
+    }
+
+    /// It did not succeed.
+    pub fn put_off(&mut self) {
+        self.not_before = Instant::now() + RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+        self.failures += 1;
+    }
+}
+
+/// What came of an attempt to let go.
+pub enum Left {
+    /// Nothing is open any more.
+    Yes(Fingerprint),
+    /// Not now.
+    No(Box<Follower>),
+    /// Continuity was lost on the way.
+    Lost(Box<Follower>, Lost),
+}
+
+/// Keeps the page hashes, and closes the database if nobody else has it open. `path` is as configured.
+pub async fn let_go(follower: Follower, mut keeper: Keeper, path: &Path, now: Timestamp) -> (Left, Keeper) {
+    let path = path.to_owned();
+    blocking(move || {
+        keeper.keep_last(&follower);
+        let left = match follower.let_go(&path, now) {
+            Ok(LetGo::Done(seen)) => Left::Yes(seen),
+            Ok(LetGo::NotNow(follower)) => Left::No(follower),
+            Err((follower, lost)) => Left::Lost(Box::new(follower), lost),
+        };
+        (left, keeper)
+    })
+    .await
+}
+
+/// Waits until the database does not look as it did any more, or a stop is wanted. True if it still looks the same.
+pub async fn rest(seen: &Fingerprint, poll: Duration, wake: &Notify, stop: &mut watch::Receiver<bool>) -> bool {
+    loop {
+        if !seen.holds() {
+            return false;
+        }
+        if *stop.borrow() {
+            return true;
+        }
+        tokio::select! {
+            () = wake.notified() => {}
+            () = time::sleep(poll) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}

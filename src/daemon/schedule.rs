@@ -1,0 +1,51 @@
+//! Snapshots by schedule.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time;
+
+use crate::follow::CommitLog;
+use crate::follow::log::ReplicaNo;
+
+/// When each replica gets its next snapshot. It outlives the times of following, which may be short.
+#[derive(Debug, Clone)]
+pub struct Schedule(Arc<[Entry]>);
+
+#[derive(Debug)]
+struct Entry {
+    interval: Option<Duration>,
+    /// `None`: never.
+    due: Mutex<Option<Instant>>,
+}
+
+impl Schedule {
+    /// One interval a replica, beginning now; `None`: only when a snapshot is needed.
+    pub fn new(intervals: impl Iterator<Item = Option<Duration>>) -> Self {
+        Self(intervals.map(|interval| Entry { interval, due: Mutex::new(next(interval)) }).collect())
+    }
+
+    /// Asks `log` for the snapshots as they become due, until what is returned is dropped.
+    pub fn start(&self, log: &Arc<CommitLog>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for number in (0..self.0.len()).filter(|number| self.0[*number].interval.is_some()) {
+            tasks.spawn(self.clone().keep(number, Arc::clone(log)));
+        }
+        tasks
+    }
+
+    async fn keep(self, number: ReplicaNo, log: Arc<CommitLog>) {
+        let Entry { interval, due } = &self.0[number];
+        loop {
+            let Some(at) = *due.lock().unwrap_or_else(PoisonError::into_inner) else { return };
+            time::sleep_until(at.into()).await;
+            log.want_snapshot(number, "snapshot-interval");
+            *due.lock().unwrap_or_else(PoisonError::into_inner) = next(*interval);
+        }
+    }
+}
+
+fn next(interval: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(interval?)
+}

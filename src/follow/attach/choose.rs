@@ -1,0 +1,97 @@
+//! Whether a history that the replicas have can be continued, and how.
+
+use std::os::unix::fs::FileExt;
+
+use super::{ResumePoint, Resumption, View, file_size, hash_pages};
+use crate::follow::Lost;
+use crate::follow::resync::{Baseline, Difference, difference};
+use crate::follow::wal_file::{Scan, WalFile};
+use crate::sqlite::Connection;
+use crate::types::{PageNo, PageSize};
+use crate::wal::{FRAME_HEADER_BYTES, WAL_HEADER_BYTES};
+
+pub(super) type Chosen = (Resumption, Option<ResumePoint>, Option<Difference>);
+
+/// The replica whose history can be continued, and how. The furthest that can wins.
+pub(super) fn choose(
+    points: &[Option<ResumePoint>],
+    baseline: &Baseline,
+    view: &View,
+    line: &Connection,
+    wal: &WalFile,
+) -> Result<Chosen, Lost> {
+    let page_size = view.hashes.page_size();
+    let continuing = |how, point: &ResumePoint| Ok((how, Some(point.clone()), None));
+    let mut known: Vec<&ResumePoint> = points.iter().flatten().collect();
+    // The furthest first: what another replica has beyond it would otherwise be written a second time, differently.
+    known.sort_by_key(|point| std::cmp::Reverse((point.time, point.index, point.offset)));
+    // A database that is what a lagging replica ends with was turned back. To continue there would mean to write a
+    // second time what the others have already.
+    let is_behind =
+        |p: &ResumePoint| known.first().is_some_and(|first| p.generation == first.generation && !p.stands_with(first));
+    for point in known.iter().filter(|p| p.page_size == page_size) {
+        if view.scan.as_ref().is_some_and(|scan| continues(point, scan, wal)) {
+            return continuing(Resumption::SameWal, point);
+        }
+        if is_behind(point) {
+            continue;
+        }
+        if (point.digest, point.size) == (view.hashes.digest(), view.hashes.size()) {
+            return continuing(Resumption::SameState, point);
+        }
+        if holds_whole_wal(point, view, line, page_size)? {
+            return continuing(Resumption::WholeWal, point);
+        }
+    }
+    let reason = match known.first() {
+        None => "no replica has a history of this database that can be continued".to_owned(),
+        Some(point) if point.page_size != page_size => {
+            format!("the page size changed from {} to {page_size}", point.page_size)
+        }
+        Some(point) => match difference(baseline, point, &view.hashes, &view.index, page_reader(view, line, wal))? {
+            Ok(made) => {
+                let how = Resumption::Difference { pages: made.pages };
+                return Ok((how, Some((*point).clone()), Some(made)));
+            }
+            Err(why) => {
+                let generation = point.generation;
+                format!("the database changed while nobody followed it, and generation {generation} ends: {why}")
+            }
+        },
+    };
+    Ok((Resumption::New(reason), None, None))
+}
+
+/// Reads pages of the state that was seen under the hold, which is still kept.
+fn page_reader<'a>(
+    view: &'a View,
+    line: &'a Connection,
+    wal: &'a WalFile,
+) -> impl FnMut(PageNo, &mut [u8]) -> Result<(), Lost> + 'a {
+    let (file, page_size) = (wal.file(), view.hashes.page_size());
+    move |page, bytes| match view.overlay().and_then(|overlay| overlay.get(&page.get())) {
+        Some(frame) => file.read_exact_at(bytes, frame + FRAME_HEADER_BYTES as u64).map_err(Lost::ReadWal),
+        None => Ok(line.read_database(page.file_offset(page_size), bytes)?),
+    }
+}
+
+/// Whether the live WAL is the one in which `point` ends, as it was there.
+///
+/// Salts are new with every restart, and the checksum covers every frame up to that point.
+pub(super) fn continues(point: &ResumePoint, scan: &Scan, wal: &WalFile) -> bool {
+    let source = &point.source;
+    if source.salts != scan.header.salts || source.offset > scan.end || source.offset < WAL_HEADER_BYTES as u64 {
+        return false;
+    }
+    wal.checksum_at(source.offset, &scan.header).is_ok_and(|checksum| checksum == source.checksum)
+}
+
+/// Whether the database file without its WAL is the state at `point`, so that all of the WAL came after it.
+fn holds_whole_wal(point: &ResumePoint, view: &View, line: &Connection, page_size: PageSize) -> Result<bool, Lost> {
+    if view.scan.is_none() || view.index.copied > 0 || file_size(line, page_size)? != point.size {
+        return Ok(false);
+    }
+    let hashes = hash_pages(line, page_size, point.size, None)?;
+    // A checkpoint that began meanwhile may have copied something.
+    Ok(hashes.digest() == point.digest && line.wal_index()?.copied == 0)
+}

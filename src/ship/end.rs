@@ -1,0 +1,167 @@
+//! The ends of indexes: what keeps two writers from interleaving in one generation.
+//!
+//! Invariant: from every position there is one name under which a generation can go on. Behind offset o of index i that
+//! is (i, o). A segment takes it, or the *end* of the index does, an object without data; and (i+1, 0) is taken only
+//! when the end is there. Objects are created only if they do not exist, so of two writers at one position one goes on
+//! and the other learns of it, whatever either has read before, and however long it was stopped in between.
+//!
+//! A scheduled snapshot takes no name that a history needs: it repeats the state at the end of an index, and is put
+//! behind that end. A snapshot that leaves a gap does not, so before it (i, o) is taken by an end that says why: behind
+//! such an end nobody goes on but its writer.
+
+use std::io;
+
+use bytes::Bytes;
+use replica_backends::{Backend, ErrorKind};
+
+use super::Author;
+use super::claim::read_seal;
+use super::resume::last_object;
+use super::shipper::{Failure, Shipper};
+use crate::follow::{Mark, SnapshotTicket};
+use crate::history::ObjectName;
+use crate::segment::{Encoder, Seal, SealKind, StateDigest};
+use crate::types::{Generation, Index, Offset, PageSize};
+use crate::wal::{ByteOrder, Salts};
+
+/// Where a generation goes on behind the object with `seal`; `None` if nobody but its writer knows.
+pub fn continues_at(seal: &Seal) -> Option<(Index, Offset)> {
+    if !seal.is_end() {
+        return Some(seal.to);
+    }
+    let next = seal.to.0.next().map(|next| (next, Offset(0)));
+    next.filter(|_| seal.reason.is_empty())
+}
+
+impl Shipper {
+    /// Makes sure that nobody can continue an index that is finished before `name`, which is of a later one.
+    pub(super) async fn end_index_before(
+        &self,
+        name: &ObjectName,
+        page_size: PageSize,
+        order: ByteOrder,
+    ) -> Result<(), Failure> {
+        let Some((index, mark)) = self.log.place(self.replica) else { return Ok(()) };
+        // At offset 0 the end of the index before is there already. Behind 4 GiB there is no name that could be taken.
+        if index >= name.index() || mark.offset == Offset(0) || mark.offset >= Offset::LIMIT {
+            return Ok(());
+        }
+        let end = end_of(name.generation(), (index, &mark), (page_size, order), &self.author);
+        match self.put_end(&end).await? {
+            None => Ok(()),
+            Some(there) if is_same_end(&there, &end) => Ok(()),
+            Some(there) => Err(self.conflict(&ObjectName::Segment(end.generation, index, mark.offset), Some(&there))),
+        }
+    }
+
+    /// Makes sure that nobody can continue what the replica has of the generation before `ticket`'s snapshot hides the
+    /// gap behind it.
+    pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
+        let backend: &dyn Backend = self.backend.as_ref();
+        let last = last_object(backend, ticket.generation).await.map_err(Failure::Retry)?;
+        let Some(last) = last.filter(|last| *last != ObjectName::Snapshot(ticket.generation, ticket.index)) else {
+            return Ok(());
+        };
+        let Some(key) = last.key() else { return Err(self.conflict(&last, None)) };
+        let seal = read_seal(backend, &key).await.map_err(Failure::Retry)?;
+        let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
+            return Err(self.conflict(&last, None));
+        };
+        let Some(at) = continues_at(&seal) else { return Ok(()) };
+        if at == (ticket.index, Offset(0)) && seal.digest_after == ticket.digest {
+            return Ok(());
+        }
+        let name = ObjectName::Segment(ticket.generation, at.0, at.1);
+        if at.0 >= ticket.index {
+            return Err(self.conflict(&name, Some(&seal)));
+        }
+        if at.1 >= Offset::LIMIT {
+            return Ok(());
+        }
+        match self.put_end(&gap_at(at, seal, ticket, &self.author)).await? {
+            None => Ok(()),
+            Some(there) if there.writer == self.author.writer && continues_at(&there).is_none() => Ok(()),
+            Some(there) => Err(self.conflict(&name, Some(&there))),
+        }
+    }
+
+    /// Puts an end. Returns the seal of what stands in its place, if something does.
+    async fn put_end(&self, end: &Seal) -> Result<Option<Seal>, Failure> {
+        let name = ObjectName::Segment(end.generation, end.from.0, end.from.1);
+        let Some(key) = name.key() else { return Err(self.conflict(&name, None)) };
+        let object = encode(end).map_err(Failure::other)?;
+        match self.backend.put_new(&key, object.into()).await {
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let there = read_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
+                there.map(Some).ok_or_else(|| self.conflict(&name, None))
+            }
+            Err(error) => Err(Failure::Retry(error)),
+        }
+    }
+}
+
+/// Whoever wrote it: the index is finished, in the state that we know.
+fn is_same_end(there: &Seal, end: &Seal) -> bool {
+    there.is_end()
+        && there.reason.is_empty()
+        && (there.digest_after, there.checksum_after) == (end.digest_after, end.checksum_after)
+}
+
+fn encode(end: &Seal) -> io::Result<Bytes> {
+    Ok(Encoder::new(Vec::new(), 0).finish(end.clone())?.0.into())
+}
+
+/// The end of an index, at `mark`.
+fn end_of(
+    generation: Generation,
+    (index, mark): (Index, &Mark),
+    (page_size, order): (PageSize, ByteOrder),
+    author: &Author,
+) -> Seal {
+    let here = (index, mark.offset);
+    let digest = mark.digest.unwrap_or(StateDigest::default());
+    Seal {
+        kind: SealKind::Segment,
+        generation,
+        from: here,
+        to: here,
+        page_size,
+        size_before: mark.size,
+        size_after: mark.size,
+        digest_before: digest,
+        digest_after: digest,
+        raw_bytes: 0,
+        content: [0; 32],
+        order,
+        salts: Salts::default(),
+        checksum_before: mark.checksum,
+        checksum_after: mark.checksum,
+        source: mark.source,
+        writer: author.writer,
+        time: mark.time,
+        parent: None,
+        software: author.software.clone(),
+        reason: String::new(),
+        commits: Vec::new(),
+    }
+}
+
+/// The end of a history that goes on behind a gap, with the snapshot of `ticket`; `last` is its last object.
+fn gap_at(at: (Index, Offset), last: Seal, ticket: &SnapshotTicket, author: &Author) -> Seal {
+    Seal {
+        kind: SealKind::Segment,
+        from: at,
+        to: at,
+        size_before: last.size_after,
+        digest_before: last.digest_after,
+        raw_bytes: 0,
+        salts: Salts::default(),
+        checksum_before: last.checksum_after,
+        parent: None,
+        software: author.software.clone(),
+        reason: format!("goes on with the snapshot of index {}: {}", ticket.index, ticket.reason),
+        commits: Vec::new(),
+        ..last
+    }
+}

@@ -1,0 +1,271 @@
+//! Small segments become larger ones: the same bytes, fewer objects.
+//!
+//! What was shipped a moment ago is still in memory, so nothing is read back from the store. The merged object takes
+//! the place of the first of its segments; then the others are deleted, the last one last, so that the object that
+//! stands last always tells where the history ends. In between, a reader finds segments that the merged object covers.
+//! Litestream appends them blindly; behind the end of an index that is harmless, because their checksums do not fit
+//! there. In the index that is still growing, therefore, only segments up to its very end are merged, nothing is
+//! shipped meanwhile, and what an interruption left is removed before anything is shipped ([`clear_leftovers`]).
+
+use std::sync::{MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use replica_backends::{Backend, Error, ErrorKind};
+use tokio::task::JoinSet;
+
+use super::Shipper;
+use super::claim::read_seal;
+use crate::history::{ObjectName, covers, keys};
+use crate::segment;
+use crate::types::{Generation, Index, Offset};
+
+/// So many neighbours of about the same number of segments are merged while their index grows: every byte is written
+/// once more for each power of this in the number of segments.
+const FAN_IN: usize = 6;
+/// Data that is kept in memory of one index. Larger indexes go out in larger segments.
+const KEPT_RAW_BYTES: u64 = 4 << 20;
+/// So many objects at the end of an index are looked at for leftovers.
+const LEFTOVERS_MAX: usize = 64;
+
+/// An object of the replica, as it was put.
+#[derive(Debug, Clone)]
+struct Part {
+    name: ObjectName,
+    bytes: Bytes,
+    raw_bytes: u64,
+    /// How often it has been merged.
+    tier: u32,
+}
+
+/// The last objects of the index that is being shipped, without a hole between them.
+#[derive(Debug, Default)]
+struct Run {
+    parts: Vec<Part>,
+}
+
+/// What one replica's shipper keeps for merging.
+#[derive(Debug, Default)]
+pub struct Merges {
+    /// Nothing is merged, because it was not wanted or because the replica refuses.
+    off: bool,
+    run: Run,
+    /// Of indexes that are finished.
+    finished: Vec<Run>,
+    /// In this index, an attempt to merge may have left segments that a merged one covers.
+    unclean: Option<(Generation, Index)>,
+    tasks: JoinSet<()>,
+}
+
+impl Merges {
+    /// Merges, or not if `on` is false.
+    #[must_use]
+    pub fn new(on: bool) -> Self {
+        Self { off: !on, ..Self::default() }
+    }
+
+    /// Takes note of a segment that has been put; `bytes` is `None` if it is not known byte by byte.
+    fn add(&mut self, name: ObjectName, raw_bytes: u64, bytes: Option<Bytes>) {
+        let same = |part: &Part| (part.name.generation(), part.name.index()) == (name.generation(), name.index());
+        if !self.run.parts.last().is_none_or(same) {
+            let run = std::mem::take(&mut self.run);
+            if run.parts.len() > 1 {
+                self.finished.push(run);
+            }
+        }
+        match bytes.filter(|_| !self.off && raw_bytes <= KEPT_RAW_BYTES) {
+            Some(bytes) => self.run.push(Part { name, bytes, raw_bytes, tier: 0 }),
+            None => self.run = Run::default(),
+        }
+    }
+}
+
+impl Run {
+    fn push(&mut self, part: Part) {
+        self.parts.push(part);
+        let mut kept: u64 = self.parts.iter().map(|part| part.raw_bytes).sum();
+        let mut dropped = 0;
+        while kept > KEPT_RAW_BYTES {
+            kept -= self.parts[dropped].raw_bytes;
+            dropped += 1;
+        }
+        self.parts.drain(..dropped);
+    }
+
+    /// The parts at the end that are to be merged now, if there are enough of one tier.
+    fn due(&self) -> Option<usize> {
+        let last = self.parts.last()?.tier;
+        let of_tier = self.parts.iter().rev().take_while(|part| part.tier == last).count();
+        (of_tier >= FAN_IN).then(|| self.parts.len() - of_tier)
+    }
+}
+
+impl Shipper {
+    pub(super) fn keep_for_merging(&self, name: ObjectName, raw_bytes: u64, bytes: Option<Bytes>) {
+        self.merging().add(name, raw_bytes, bytes);
+    }
+
+    pub(super) fn keeps_for_merging(&self) -> bool {
+        !self.merging().run.parts.is_empty()
+    }
+
+    fn merging(&self) -> MutexGuard<'_, Merges> {
+        self.merges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Merges what is due. Indexes that are finished are merged beside the shipping; of the one that grows some
+    /// segments are merged at once, which takes two requests and is seldom.
+    pub(super) async fn merge(&self) {
+        self.merge_finished();
+        let unclean = self.merging().unclean;
+        if let Some((generation, index)) = unclean
+            && clear_leftovers(self.backend.as_ref(), generation, index).await.is_ok()
+        {
+            self.merging().unclean = None;
+        }
+        while let Some(run) = self.take_due() {
+            let merged = self.merge_run(run).await;
+            let mut merging = self.merging();
+            match merged {
+                Ok(part) => merging.run.push(part),
+                Err(not) => {
+                    merging.run = Run::default();
+                    merging.off |= not.is_refused;
+                    merging.unclean = not.unclean.or(merging.unclean);
+                }
+            }
+        }
+    }
+
+    fn take_due(&self) -> Option<Vec<Part>> {
+        let mut merging = self.merging();
+        let from = merging.run.due()?;
+        Some(merging.run.parts.split_off(from))
+    }
+
+    fn merge_finished(&self) {
+        let mut merging = self.merging();
+        while merging.tasks.try_join_next().is_some() {}
+        let finished = std::mem::take(&mut merging.finished);
+        if merging.off {
+            return;
+        }
+        for run in finished {
+            let shipper = self.beside();
+            // What cannot be merged now is left as it is; behind the end of an index leftovers do no harm.
+            merging.tasks.spawn(async move { drop(shipper.merge_run(run.parts).await) });
+        }
+    }
+
+    /// Before a stop or a rest: merges what is left, and keeps nothing. All of it is at the very end of the history, and
+    /// nothing is shipped before this is done.
+    pub(super) async fn merge_all(&self) {
+        let mut tasks = {
+            let mut merging = self.merging();
+            let run = std::mem::take(&mut merging.run);
+            if run.parts.len() > 1 {
+                merging.finished.push(run);
+            }
+            drop(merging);
+            self.merge_finished();
+            std::mem::take(&mut self.merging().tasks)
+        };
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Puts one object in the place of `parts`.
+    async fn merge_run(&self, parts: Vec<Part>) -> Result<Part, NotMerged> {
+        let (tier, raw_bytes) =
+            (parts.iter().map(|part| part.tier).max(), parts.iter().map(|part| part.raw_bytes).sum());
+        let merged = tokio::task::spawn_blocking(move || {
+            let merged = segment::merge(parts.iter().map(|part| part.bytes.as_ref()));
+            (parts, merged.map(|(bytes, _)| Bytes::from(bytes)))
+        });
+        let (parts, merged) = merged.await.map_err(|_| NotMerged::default())?;
+        let Some(first) = parts.first() else { return Err(NotMerged::default()) };
+        let bytes = merged.map_err(|error| {
+            self.say_not_merged(first, &error);
+            NotMerged::default()
+        })?;
+        put_in_place(self.backend.as_ref(), &parts, bytes.clone()).await.map_err(|(error, undone)| {
+            self.say_not_merged(first, &error);
+            let unclean = (!undone).then_some((first.name.generation(), first.name.index()));
+            NotMerged { is_refused: error.kind() == ErrorKind::PermissionDenied, unclean }
+        })?;
+        tracing::debug!(db = %self.database, replica = %self.name, first = ?first.name, parts = parts.len(),
+            "segments merged");
+        Ok(Part { name: first.name, bytes, raw_bytes, tier: tier.unwrap_or(0) + 1 })
+    }
+
+    fn say_not_merged(&self, first: &Part, error: &dyn std::fmt::Display) {
+        tracing::warn!(db = %self.database, replica = %self.name, first = ?first.name, %error,
+            "cannot merge segments of this replica, so it has more objects");
+    }
+}
+
+/// Segments stay as they are, or nearly.
+#[derive(Debug, Default)]
+struct NotMerged {
+    /// The replica forbids it.
+    is_refused: bool,
+    /// The merged object may stand beside what it was made of.
+    unclean: Option<(Generation, Index)>,
+}
+
+/// If it cannot be done to the end, everything is put back. If that fails too, the error comes with false.
+async fn put_in_place(backend: &dyn Backend, parts: &[Part], merged: Bytes) -> Result<(), (Error, bool)> {
+    let Some((first, others)) = parts.split_first() else { return Ok(()) };
+    let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
+    // The last one goes last: until then it tells where the history ends.
+    for batch in others.split_last().map(|(last, rest)| [rest, std::slice::from_ref(last)]).into_iter().flatten() {
+        if done.is_ok() && !batch.is_empty() {
+            let keys: Vec<String> = batch.iter().filter_map(|part| part.name.key()).collect();
+            done = backend.delete(&keys).await.into_iter().collect();
+        }
+    }
+    let Err(error) = done else { return Ok(()) };
+    let mut undone = true;
+    // The first comes last: until then the merged object holds everything.
+    for part in parts.iter().rev() {
+        undone &= backend.put_over(&part.name.key().unwrap_or_default(), part.bytes.clone().into()).await.is_ok();
+    }
+    Err((error, undone))
+}
+
+/// Removes the segments of the last two indexes up to `index` that a merged one covers: a merge was interrupted.
+///
+/// # Errors
+/// Those of the store.
+pub async fn clear_leftovers(backend: &dyn Backend, generation: Generation, index: Index) -> Result<usize, Error> {
+    let before = index.get().checked_sub(2).and_then(Index::new);
+    let after = before.and_then(|before| ObjectName::Segment(generation, before, Offset(Offset::LIMIT.0 - 1)).key());
+    let folder = keys::segments(generation);
+    let mut objects = backend.list(&folder, after.as_deref()).await?;
+    let mut names: Vec<ObjectName> = Vec::new();
+    while let Some(object) = objects.try_next().await? {
+        names.extend(ObjectName::parse(&object.key));
+    }
+    let mut removed = 0;
+    for group in names.chunk_by(|a, b| a.index() == b.index()).filter(|group| group.len() > 1) {
+        removed += clear_index(backend, &group[group.len().saturating_sub(LEFTOVERS_MAX)..]).await?;
+    }
+    Ok(removed)
+}
+
+async fn clear_index(backend: &dyn Backend, names: &[ObjectName]) -> Result<usize, Error> {
+    let keys: Vec<String> = names.iter().filter_map(ObjectName::key).collect();
+    let seals = futures::future::try_join_all(keys.iter().map(|key| read_seal(backend, key))).await?;
+    let (mut outer, mut covered) = (None, Vec::new());
+    for (key, seal) in keys.into_iter().zip(&seals) {
+        match (outer, seal) {
+            (Some(outer), Some(inner)) if covers(outer, inner) => covered.push(key),
+            (_, seal) => outer = seal.as_ref(),
+        }
+    }
+    for key in &covered {
+        for deleted in backend.delete(std::slice::from_ref(key)).await {
+            deleted?;
+        }
+    }
+    Ok(covered.len())
+}
