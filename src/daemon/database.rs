@@ -12,7 +12,7 @@ use tokio::time;
 use super::baseline::Keeper;
 use super::fork::Fork;
 use super::pace::{GLANCES, Pace, glance};
-use super::rest::{Leave, Left, let_go, rest};
+use super::rest::{Leave, Left, Reading, let_go, rest};
 use super::retention::Retention;
 use super::schedule::Schedule;
 use super::state::{StateError, StateFolder};
@@ -135,15 +135,18 @@ impl Database {
         let mut behind = false;
         let mut last_try = false;
         let schedule = Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval));
+        let mut reading = Reading::new();
         loop {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
             }
             match self.begin(fork.as_ref()).await {
                 Ok(begun) => {
+                    let leave = reading.leave_after(begun.attached.took);
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
-                    let (ended, complete) = self.follow(begun, &wake, watcher.as_deref(), &mut stop, &schedule).await;
+                    let (ended, complete) =
+                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &schedule).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Used => continue,
@@ -277,14 +280,14 @@ impl Database {
 
     async fn follow(
         &self,
-        begun: Begun,
+        (begun, leave): (Begun, Leave),
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
         schedule: &Schedule,
     ) -> (Ended, bool) {
         let Begun { attached, author, backends, keeper, _state } = begun;
-        let Attached { follower, resumption, took } = attached;
+        let Attached { follower, resumption, took: _ } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
@@ -292,7 +295,7 @@ impl Database {
             (schedule.start(&log), self.schedule_retention(&log, &backends), self.schedule_validations(&backends));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
-            self.tick_until((follower, keeper, Leave::after(took)), (wake, watcher), stop, &mut shippers).await;
+            self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
         drop(schedules);
         if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();

@@ -12,12 +12,36 @@ use crate::follow::{Fingerprint, Follower, LetGo, Lost};
 use crate::types::Timestamp;
 
 /// To follow again means to read the whole database: an application that opens and closes it all the time must not
-/// make us do so for more than this part of the time.
+/// make us do so for more than this part of the time,
 const READING_SHARE: u32 = 100;
+/// except that the first times are free: whoever stops an application to replace its database does so soon.
+const READING_FREE: Duration = Duration::from_secs(60);
 const FOLLOW_AT_LEAST: Duration = Duration::from_secs(1);
 /// Waits between attempts.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// How much time went into reading the whole database.
+#[derive(Debug)]
+pub struct Reading {
+    since: Instant,
+    spent: Duration,
+}
+
+impl Reading {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { since: Instant::now(), spent: Duration::ZERO }
+    }
+
+    /// When a database may be let go of that it took so long to begin following.
+    pub fn leave_after(&mut self, attaching: Duration) -> Leave {
+        self.spent += attaching;
+        let paid = self.since + self.spent.saturating_sub(READING_FREE).saturating_mul(READING_SHARE);
+        Leave { not_before: paid.max(Instant::now() + FOLLOW_AT_LEAST), failures: 0 }
+    }
+}
 
 /// When the database may be let go of.
 #[derive(Debug)]
@@ -27,12 +51,6 @@ pub struct Leave {
 }
 
 impl Leave {
-    /// For a database of which it took so long to begin following it.
-    #[must_use]
-    pub fn after(attaching: Duration) -> Self {
-        Self { not_before: Instant::now() + (attaching * READING_SHARE).max(FOLLOW_AT_LEAST), failures: 0 }
-    }
-
     /// Whether it is time.
     #[must_use]
     pub fn is_due(&self) -> bool {
@@ -91,5 +109,22 @@ pub async fn rest(seen: &Fingerprint, poll: Duration, wake: &Notify, stop: &mut 
             () = time::sleep(poll) => {}
             _ = stop.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_opened_and_closed_all_the_time_is_read_for_a_small_part_of_it() {
+        let mut reading = Reading::new();
+        let wait = |leave: &Leave| leave.not_before.duration_since(Instant::now()).as_secs();
+        for _ in 0..6 {
+            assert!(wait(&reading.leave_after(Duration::from_secs(10))) <= 1, "the first times are free");
+        }
+        assert!(wait(&reading.leave_after(Duration::from_secs(10))) >= 990);
+        reading.since -= Duration::from_secs(3600);
+        assert!(wait(&reading.leave_after(Duration::from_secs(10))) <= 1, "a long time has paid for them");
     }
 }

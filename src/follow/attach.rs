@@ -156,9 +156,8 @@ pub fn attach(
     let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
     let log = Arc::new(CommitLog::new(generation, points.len(), resumption.reason()));
     let checkpointer = open_checkpointer(&path)?;
-    let instant = Instant::now();
-    let ranges = Ranges::new(limits.merge_intervals);
     let mut follower = Follower {
+        ranges: Ranges::new(limits.merge_intervals),
         limits,
         path,
         identity,
@@ -177,16 +176,15 @@ pub fn attach(
         first_page: HashSet::new(),
         digests_from: 0,
         time,
-        ranges,
         log,
         lease: Weak::new(),
         lease_from: 0,
-        lease_since: instant,
+        lease_since: began,
         snapshot_wanted_since: None,
-        handover_at: instant,
-        growth: Growth::new(instant),
-        bulk_at: instant,
-        not_before: instant,
+        handover_at: began,
+        growth: Growth::new(began),
+        bulk_at: began,
+        not_before: began,
         failures: 0,
         blocked: false,
         buffer: Vec::new(),

@@ -231,7 +231,7 @@ fn the_description_for_clap_is_sound() {
     for command in flags::COMMANDS {
         assert!(flags::of_command(command).is_some(), "{command}");
     }
-    assert_eq!(flags::of_command("restore").unwrap().len(), 13);
+    assert_eq!(flags::of_command("restore").unwrap().len(), 14);
 }
 
 proptest! {
