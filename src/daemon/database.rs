@@ -334,6 +334,11 @@ impl Database {
         }
     }
 
+    /// How long commits gather for the fastest replica.
+    fn gathers(&self) -> Duration {
+        self.replicas.iter().map(|replica| replica.sync_interval).min().unwrap_or_default()
+    }
+
     /// Whether anything is merged.
     fn merges(&self) -> bool {
         self.limits.merge_intervals.iter().any(Option::is_some)
@@ -378,6 +383,7 @@ impl Database {
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
                 merges: Mutex::new(Merges::new(self.merges())),
+                spare: Mutex::default(),
             };
             shippers.spawn(shipper.run(finished.clone()));
         }
@@ -426,7 +432,7 @@ impl Database {
         let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
-        let mut pace = Pace::new(watcher, follower.path());
+        let mut pace = Pace::new(watcher, follower.path(), self.gathers());
         let mut glances = GLANCES;
         loop {
             let stopping = *stop.borrow();

@@ -183,6 +183,7 @@ pub fn attach(
         snapshot_wanted_since: None,
         handover_at: began,
         growth: Growth::new(began),
+        commits: 0,
         bulk_at: began,
         not_before: began,
         failures: 0,

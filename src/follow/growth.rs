@@ -15,23 +15,30 @@ const GAP_MIN: Duration = Duration::from_micros(500);
 #[derive(Debug)]
 pub(super) struct Growth {
     frames_per_second: f64,
+    /// That were captured since the last look.
+    frames: u32,
     seen: Instant,
     took: Duration,
 }
 
 impl Growth {
     pub(super) fn new(now: Instant) -> Self {
-        Self { frames_per_second: 0.0, seen: now, took: TOOK_FIRST }
+        Self { frames_per_second: 0.0, frames: 0, seen: now, took: TOOK_FIRST }
     }
 
-    /// Takes note of frames that were committed since the last time.
-    pub(super) fn saw(&mut self, frames: u32, now: Instant) {
-        if frames == 0 {
+    /// Takes note of frames that were captured.
+    pub(super) fn captured(&mut self, frames: u32) {
+        self.frames = self.frames.saturating_add(frames);
+    }
+
+    /// Everything that is committed has been captured.
+    pub(super) fn looked(&mut self, now: Instant) {
+        if self.frames == 0 {
             return;
         }
         let gap = now.duration_since(self.seen).max(GAP_MIN);
-        self.frames_per_second = self.frames_per_second.midpoint(f64::from(frames) / gap.as_secs_f64());
-        self.seen = now;
+        self.frames_per_second = self.frames_per_second.midpoint(f64::from(self.frames) / gap.as_secs_f64());
+        (self.frames, self.seen) = (0, now);
     }
 
     /// Takes note of how long a handover took.
@@ -64,14 +71,15 @@ mod tests {
         for frames in [100, 200, 400, 800] {
             for _ in 0..20 {
                 now += Duration::from_millis(10);
-                growth.saw(frames, now);
+                growth.captured(frames);
+                growth.looked(now);
             }
             let due = growth.due_at(1000);
             assert!(due <= last && (500..=900).contains(&due), "{frames} in 10 ms: {due}");
             last = due;
         }
         assert_eq!(last, 500, "never sooner than at half of the limit");
-        growth.saw(0, now);
+        growth.looked(now);
         (0..20).for_each(|_| growth.handed_over(Duration::from_millis(1)));
         assert_eq!(growth.due_at(1000), 900, "a handover that is over in no time begins late");
         let wait = growth.time_until(80).as_secs_f64();

@@ -27,7 +27,7 @@ const FIRST_PAGE_SLEEP: Duration = Duration::from_millis(1);
 const BULK_INTERVAL: Duration = Duration::from_millis(200);
 /// A WAL that grows fast is looked at in between, at the earliest and at the latest after so long.
 const LOOK_MIN: Duration = Duration::from_millis(1);
-const LOOK_MAX: Duration = Duration::from_millis(20);
+const LOOK_MAX: Duration = Duration::from_millis(100);
 const CHECKPOINT_SLEEP: Duration = Duration::from_micros(200);
 /// How often the bulk is copied before the write lock is tried for anyway.
 const BULK_ROUNDS: u32 = 12;

@@ -208,6 +208,8 @@ pub struct Follower {
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
     growth: Growth,
+    /// That were captured since the last tick ended.
+    commits: usize,
     bulk_at: Instant,
     not_before: Instant,
     failures: u32,
@@ -298,6 +300,8 @@ impl Follower {
         let mut tick = self.look(now)?;
         if self.handover_due().is_some_and(|due| due <= Instant::now()) {
             tick.handover = self.hand_over(now).inspect_err(|lost| self.save_unsealed(lost))?;
+            // A handover takes its time, and captures what is committed meanwhile.
+            tick.commits += std::mem::take(&mut self.commits);
             tick.again_at = self.next_look(tick.commits > 0);
         }
         Ok(tick)
@@ -312,8 +316,8 @@ impl Follower {
     }
 
     fn see(&mut self, now: Timestamp) -> Result<Tick, Lost> {
-        let before = self.tail_frames().unwrap_or(0);
-        let commits = self.observe(now)?;
+        self.observe(now)?;
+        let commits = std::mem::take(&mut self.commits);
         self.withdraw_stale_snapshot();
         self.withdraw_stale_ranges();
         self.release_lease();
@@ -322,9 +326,7 @@ impl Follower {
             self.buffer = Vec::new();
             self.log.rest();
         }
-        let frames = self.tail_frames().unwrap_or(0);
-        // Fewer than before: the WAL has restarted, and all of them are new.
-        self.growth.saw(frames.checked_sub(before).unwrap_or(frames), Instant::now());
+        self.growth.looked(Instant::now());
         Ok(Tick { commits, handover: false, again_at: self.next_look(commits > 0) })
     }
 

@@ -111,3 +111,62 @@ impl<W: Write> FrameWriter<W> {
         self.out.write_all(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn frame(pieces: &[&[u8]], expected_bytes: u64) -> Vec<u8> {
+        let mut writer = FrameWriter::new(Vec::new(), expected_bytes);
+        pieces.iter().for_each(|piece| writer.write(piece).unwrap());
+        writer.finish().unwrap()
+    }
+
+    /// By the library, which knows nothing of this writer.
+    fn decoded(frame: &[u8]) -> Vec<u8> {
+        let mut data = Vec::new();
+        lz4_flex::frame::FrameDecoder::new(frame).read_to_end(&mut data).unwrap();
+        data
+    }
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut random = fastrand::Rng::with_seed(7);
+        (0..len).map(|_| random.u8(..)).collect()
+    }
+
+    #[test]
+    fn a_frame_holds_the_data_however_it_was_cut() {
+        let (noise, text): (Vec<u8>, Vec<u8>) = (noise(700_000), (0..700_000).map(|i| (i / 100 % 7) as u8).collect());
+        for data in [noise, text] {
+            for cut in [1, 32, 4119, LARGE_BYTES - 1, LARGE_BYTES, 65_536, 131_073, 262_144, 262_145, 700_000] {
+                let data = if cut < 32 { &data[..70_000] } else { &data[..] };
+                let pieces: Vec<&[u8]> = data.chunks(cut).collect();
+                for expected_bytes in [0, 1 << 20] {
+                    assert!(decoded(&frame(&pieces, expected_bytes)) == data, "pieces of {cut}, {expected_bytes}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_and_large_pieces_keep_their_order() {
+        let data = noise(200_000);
+        let (pieces, large) = ([&data[..10], &data[10..100_000], &data[100_000..100_003], &data[100_003..]], 1 << 20);
+        assert!(decoded(&frame(&pieces, large)) == data);
+    }
+
+    #[test]
+    fn a_frame_without_data_is_a_frame() {
+        assert_eq!(decoded(&frame(&[], 0)), []);
+        assert_eq!(decoded(&frame(&[&[], &[]], 1 << 20)), []);
+    }
+
+    #[test]
+    fn what_does_not_compress_is_stored_and_costs_four_bytes_a_block() {
+        let data = noise(1 << 20);
+        let header_and_end = 7 + 4 + 4;
+        assert_eq!(frame(&[&data], 1 << 20).len(), data.len() + 4 * 4 + header_and_end);
+    }
+}

@@ -1,6 +1,5 @@
 //! Shipping: entries of the commit log become objects of a replica, in order and sealed.
 
-mod cadence;
 mod claim;
 mod end;
 mod merge;

@@ -1,14 +1,13 @@
 //! One replica's task: takes work from the log, ships it in order, and never skips.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use replica_backends::{Backend, Body, Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
-use super::cadence::Cadence;
 use super::claim::read_seal;
 use super::merge::Merges;
 use super::{Author, range, segment, snapshot};
@@ -18,11 +17,14 @@ use crate::history::ObjectName;
 use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
-/// Data of one segment, unless a single commit is larger. Small enough that what is under way can be kept in memory
-/// when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
-const SEGMENT_BYTES_MAX: u64 = 2 << 20;
+/// Data of one segment, unless a single commit is larger: what stays in the processor's cache from one step to the next.
+const SEGMENT_BYTES: u64 = 1 << 20;
+/// A replica that is so far behind gets larger ones, which take less time for each byte. Small enough that what is under
+/// way can be kept in memory when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
+const SEGMENT_BYTES_BEHIND: u64 = 2 << 20;
+const BEHIND_BYTES: u64 = 4 << 20;
 /// A segment of this size does not wait for more commits.
-const FULL_BYTES: u64 = 1 << 20;
+const FULL_BYTES: u64 = 640 << 10;
 /// A segment up to this size is made in passing: that takes less than handing it to another thread.
 const LIGHT_BYTES: u64 = 64 << 10;
 /// Waits after a failure: the first, and the longest.
@@ -86,6 +88,8 @@ pub struct Shipper {
     pub status: Arc<Mutex<ReplicaStatus>>,
     /// Segments that may become one.
     pub merges: Mutex<Merges>,
+    /// Memory for the next object, while there is much to ship.
+    pub spare: Mutex<Vec<u8>>,
 }
 
 impl Shipper {
@@ -95,15 +99,16 @@ impl Shipper {
     /// If another writer has taken over the generation.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), Conflict> {
         let mut news = self.log.subscribe();
-        let mut cadence = Cadence::new(self.sync_interval);
+        let mut last_start: Option<Instant> = None;
         let mut failures = 0;
         loop {
             news.borrow_and_update();
             self.start_scheduled_snapshot();
             self.start_ranges();
             let stopping = *stop.borrow();
-            let work = self.log.work(self.replica, SEGMENT_BYTES_MAX);
+            let work = self.log.work(self.replica, self.segment_bytes());
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
+                drop(self.take_spare());
                 if stopping {
                     self.merge_all().await;
                     return Ok(());
@@ -115,16 +120,19 @@ impl Shipper {
                 }
                 continue;
             }
-            let now = Instant::now();
-            if !stopping && !is_urgent(&work) && cadence.due(now) > now {
+            if !stopping
+                && !is_urgent(&work)
+                && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(at.elapsed()))
+            {
+                // Leading edge: only what follows an upload closely waits, and gathers commits meanwhile.
                 tokio::select! {
-                    () = time::sleep_until(cadence.due(now).into()) => {}
-                    _ = news.changed() => {}
+                    () = time::sleep(wait) => {}
                     _ = stop.changed() => {}
                 }
+                last_start = None;
                 continue;
             }
-            cadence.start(now);
+            last_start = Some(Instant::now());
             match self.ship(work).await {
                 Ok(()) => {
                     failures = self.note_success(failures);
@@ -145,6 +153,10 @@ impl Shipper {
                 }
             }
         }
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        if self.log.lag(self.replica) > BEHIND_BYTES { SEGMENT_BYTES_BEHIND } else { SEGMENT_BYTES }
     }
 
     async fn ship(&self, work: Work) -> Result<(), Failure> {
@@ -174,7 +186,7 @@ impl Shipper {
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
         self.end_index_before(&name, plan.header.page_size, plan.header.order).await?;
         let ahead = async {
-            match self.log.work_behind(&plan, SEGMENT_BYTES_MAX) {
+            match self.log.work_behind(&plan, self.segment_bytes()) {
                 Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,
                 _ => Ok(None),
             }
@@ -188,7 +200,12 @@ impl Shipper {
                 (segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name, Some(&seal)))?, None)
             }
         };
-        self.keep_for_merging(name, plan.raw_bytes(), kept);
+        if plan.raw_bytes() < FULL_BYTES {
+            self.keep_for_merging(name, plan.raw_bytes(), kept);
+        } else {
+            self.keep_for_merging(name, plan.raw_bytes(), None);
+            self.keep_spare(kept);
+        }
         if !self.log.shipped(self.replica, plan.index, mark) {
             return Ok(None);
         }
@@ -196,15 +213,27 @@ impl Shipper {
         Ok(if mark == *plan.to() { ahead? } else { None })
     }
 
+    fn take_spare(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Large objects are written into the memory of the one before: asking for it anew, in one thread after the other,
+    /// makes the allocator hoard a multiple of it.
+    fn keep_spare(&self, object: Option<Bytes>) {
+        if let Some(Ok(bytes)) = object.map(Bytes::try_into_mut) {
+            *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = bytes.into();
+        }
+    }
+
     /// `None` if the WAL moved on while it was read; the log knows more then.
     async fn encode(&self, plan: SegmentPlan) -> Result<Option<Encoded>, Failure> {
         let (log, author, plan) = (Arc::clone(&self.log), self.author.clone(), Arc::new(plan));
         if plan.raw_bytes() <= LIGHT_BYTES {
-            let body = segment::encode(&plan, &log, &author).map_err(Failure::other)?;
+            let body = segment::encode(&plan, &log, &author, Vec::new()).map_err(Failure::other)?;
             return Ok(body.map(|body| Encoded { plan, body }));
         }
-        let for_encoder = Arc::clone(&plan);
-        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author)).await;
+        let (for_encoder, spare) = (Arc::clone(&plan), self.take_spare());
+        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author, spare)).await;
         let body = encoded.map_err(Failure::other)?.map_err(Failure::other)?;
         Ok(body.map(|body| Encoded { plan, body }))
     }
@@ -280,6 +309,7 @@ impl Shipper {
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
             merges: Mutex::new(Merges::new(false)),
+            spare: Mutex::default(),
             ..*self
         }
     }
@@ -309,7 +339,7 @@ impl Shipper {
     }
 
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
-        let mut status = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.position = Some(Position { generation, index, offset: mark.offset });
         status.time = Some(mark.time);
         status.objects += 1;
@@ -318,7 +348,7 @@ impl Shipper {
     fn note_success(&self, failures: u32) -> u32 {
         if failures > 0 {
             tracing::info!(db = %self.database, replica = %self.name, failures, "the replica can be written again");
-            self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).failure = None;
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).failure = None;
         }
         0
     }
@@ -329,7 +359,7 @@ impl Shipper {
             tracing::error!(db = %self.database, replica = %self.name, failures, error = %error,
                 "cannot write to the replica; will keep trying, nothing is lost meanwhile");
         }
-        let mut status = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.failure = Some(error.to_string());
     }
 }

@@ -10,7 +10,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 /// Smaller writes are cheaper through the cache.
-const LEN_MIN: usize = 256 << 10;
+const LEN_MIN: usize = 64 << 10;
 /// Memory, offset and length are multiples of this; a file system that wants more refuses.
 const BLOCK_LEN: usize = 4096;
 const SCRATCH_LEN: usize = 256 << 10;
@@ -32,16 +32,19 @@ pub(super) fn write_front(file: &File, bytes: &[u8]) -> io::Result<usize> {
 }
 
 fn write_blocks(mut out: impl Write, bytes: &[u8]) -> io::Result<usize> {
-    let mut scratch = vec![0; SCRATCH_LEN + BLOCK_LEN];
-    let shift = scratch.as_ptr().align_offset(BLOCK_LEN);
-    let Some(scratch) = scratch.get_mut(shift..).and_then(|aligned| aligned.get_mut(..SCRATCH_LEN)) else {
+    let mut scratch: Vec<u8> = Vec::with_capacity(SCRATCH_LEN.min(bytes.len()) + BLOCK_LEN);
+    let start = scratch.as_ptr().align_offset(BLOCK_LEN);
+    if start >= BLOCK_LEN {
         return Ok(0);
-    };
+    }
+    scratch.resize(start, 0);
     let mut written = 0;
     while bytes.len() - written >= BLOCK_LEN {
         let len = (bytes.len() - written).min(SCRATCH_LEN) / BLOCK_LEN * BLOCK_LEN;
-        scratch[..len].copy_from_slice(&bytes[written..written + len]);
-        match out.write(&scratch[..len]) {
+        scratch.truncate(start);
+        // Never more than there is room for, so it stays where it is.
+        scratch.extend_from_slice(&bytes[written..written + len]);
+        match out.write(&scratch[start..]) {
             Ok(count) => written += count,
             Err(error) if is_refusal(&error) => break,
             Err(error) => return Err(error),
@@ -75,6 +78,23 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_holds_the_bytes_whatever_their_number() {
+        use std::io::Read;
+        for len in
+            [0, LEN_MIN - 1, LEN_MIN, LEN_MIN + 1, SCRATCH_LEN, SCRATCH_LEN + BLOCK_LEN - 1, 3 * SCRATCH_LEN + 77]
+        {
+            let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            let mut file = tempfile::tempfile().unwrap();
+            let front = write_front(&file, &bytes).unwrap();
+            file.write_all(&bytes[front..]).unwrap();
+            let mut back = Vec::new();
+            std::io::Seek::rewind(&mut file).unwrap();
+            file.read_to_end(&mut back).unwrap();
+            assert!(back == bytes, "{len} bytes, {front} of them past the cache");
         }
     }
 
