@@ -383,7 +383,6 @@ impl Database {
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
                 merges: Mutex::new(Merges::new(self.merges())),
-                spare: Mutex::default(),
             };
             shippers.spawn(shipper.run(finished.clone()));
         }

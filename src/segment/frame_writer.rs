@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn a_frame_without_data_is_a_frame() {
-        assert_eq!(decoded(&frame(&[], 0)), []);
-        assert_eq!(decoded(&frame(&[&[], &[]], 1 << 20)), []);
+        assert!(decoded(&frame(&[], 0)).is_empty());
+        assert!(decoded(&frame(&[&[], &[]], 1 << 20)).is_empty());
     }
 
     #[test]

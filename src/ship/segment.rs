@@ -18,16 +18,11 @@ use crate::wal::{Chain, FrameFault, WAL_HEADER_BYTES, frame_bytes};
 const IN_MEMORY_BYTES: u64 = 8 << 20;
 const READ_BYTES: usize = 128 << 10;
 
-/// Makes the object of `plan`, in `spare` if it fits into memory. `None` if the WAL moved on meanwhile: the log then has the bytes in memory, ask again.
+/// Makes the object of `plan`. `None` if the WAL moved on meanwhile: the log then has the bytes in memory, ask again.
 ///
 /// # Errors
 /// If the bytes cannot be read.
-pub fn encode(
-    plan: &SegmentPlan,
-    log: &Arc<CommitLog>,
-    author: &Author,
-    mut spare: Vec<u8>,
-) -> io::Result<Option<Body>> {
+pub fn encode(plan: &SegmentPlan, log: &Arc<CommitLog>, author: &Author) -> io::Result<Option<Body>> {
     if plan.raw_bytes() > IN_MEMORY_BYTES {
         let (plan, log, author) = (Arc::new(plan.clone()), Arc::clone(log), author.clone());
         return Ok(Some(Body::stream(move || {
@@ -39,9 +34,7 @@ pub fn encode(
             })
         })));
     }
-    spare.clear();
-    spare.reserve(plan.raw_bytes() as usize / 2 + 1024);
-    let object = write_object(plan, author, spare)?;
+    let object = write_object(plan, author, Vec::with_capacity(plan.raw_bytes() as usize / 2 + 1024))?;
     Ok(is_trustworthy(plan, log).then(|| Bytes::from(object).into()))
 }
 

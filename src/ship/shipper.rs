@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use replica_backends::{Backend, Body, Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
@@ -21,8 +20,8 @@ use crate::types::{Generation, Index, Position, Timestamp};
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// A replica that is so far behind gets larger ones, which take less time for each byte. Small enough that what is under
 /// way can be kept in memory when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
-const SEGMENT_BYTES_BEHIND: u64 = 2 << 20;
-const BEHIND_BYTES: u64 = 4 << 20;
+const SEGMENT_BYTES_BEHIND: u64 = 4 << 20;
+const BEHIND_BYTES: u64 = 8 << 20;
 /// A segment of this size does not wait for more commits.
 const FULL_BYTES: u64 = 640 << 10;
 /// A segment up to this size is made in passing: that takes less than handing it to another thread.
@@ -88,8 +87,6 @@ pub struct Shipper {
     pub status: Arc<Mutex<ReplicaStatus>>,
     /// Segments that may become one.
     pub merges: Mutex<Merges>,
-    /// Memory for the next object, while there is much to ship.
-    pub spare: Mutex<Vec<u8>>,
 }
 
 impl Shipper {
@@ -108,7 +105,6 @@ impl Shipper {
             let stopping = *stop.borrow();
             let work = self.log.work(self.replica, self.segment_bytes());
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
-                drop(self.take_spare());
                 if stopping {
                     self.merge_all().await;
                     return Ok(());
@@ -200,12 +196,7 @@ impl Shipper {
                 (segment::reached(&plan, &seal).ok_or_else(|| self.conflict(&name, Some(&seal)))?, None)
             }
         };
-        if plan.raw_bytes() < FULL_BYTES {
-            self.keep_for_merging(name, plan.raw_bytes(), kept);
-        } else {
-            self.keep_for_merging(name, plan.raw_bytes(), None);
-            self.keep_spare(kept);
-        }
+        self.keep_for_merging(name, plan.raw_bytes(), kept);
         if !self.log.shipped(self.replica, plan.index, mark) {
             return Ok(None);
         }
@@ -213,27 +204,15 @@ impl Shipper {
         Ok(if mark == *plan.to() { ahead? } else { None })
     }
 
-    fn take_spare(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Large objects are written into the memory of the one before: asking for it anew, in one thread after the other,
-    /// makes the allocator hoard a multiple of it.
-    fn keep_spare(&self, object: Option<Bytes>) {
-        if let Some(Ok(bytes)) = object.map(Bytes::try_into_mut) {
-            *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = bytes.into();
-        }
-    }
-
     /// `None` if the WAL moved on while it was read; the log knows more then.
     async fn encode(&self, plan: SegmentPlan) -> Result<Option<Encoded>, Failure> {
         let (log, author, plan) = (Arc::clone(&self.log), self.author.clone(), Arc::new(plan));
         if plan.raw_bytes() <= LIGHT_BYTES {
-            let body = segment::encode(&plan, &log, &author, Vec::new()).map_err(Failure::other)?;
+            let body = segment::encode(&plan, &log, &author).map_err(Failure::other)?;
             return Ok(body.map(|body| Encoded { plan, body }));
         }
-        let (for_encoder, spare) = (Arc::clone(&plan), self.take_spare());
-        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author, spare)).await;
+        let for_encoder = Arc::clone(&plan);
+        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author)).await;
         let body = encoded.map_err(Failure::other)?.map_err(Failure::other)?;
         Ok(body.map(|body| Encoded { plan, body }))
     }
@@ -309,7 +288,6 @@ impl Shipper {
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
             merges: Mutex::new(Merges::new(false)),
-            spare: Mutex::default(),
             ..*self
         }
     }

@@ -96,7 +96,6 @@ impl Stage {
             streams: Arc::new(Semaphore::new(4)),
             status: Arc::new(Mutex::new(ReplicaStatus::default())),
             merges: Mutex::new(Merges::new(true)),
-            spare: Mutex::default(),
         };
         let shipper = tokio::spawn(async move { shipper.run(stopped).await.unwrap() });
         let mut running = Running { follower: attached.follower, shipper, stop };

@@ -64,6 +64,7 @@ impl IndexLog {
         let have = bytes.len();
         let all = usize::try_from(end.saturating_sub(start)).map_err(io::Error::other)?;
         if have < all {
+            bytes.reserve_exact(all - have);
             bytes.resize(all, 0);
             read(start + have as u64, &mut bytes[have..])?;
         }
