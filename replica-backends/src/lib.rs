@@ -1,7 +1,7 @@
 //! The places Lightship keeps replicas.
 //!
 //! A [`Backend`] speaks keys and bytes only: it knows nothing of generations, segments or seals. Drivers live in
-//! one module each ([`mod@file`], [`mod@s3`] on [`mod@cloud`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
+//! one module each ([`mod@file`]; [`mod@s3`], [`mod@gcs`] and [`mod@azure`] on [`mod@cloud`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -26,15 +26,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod azure;
 mod backend;
 pub mod cloud;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
 mod error;
 pub mod file;
+pub mod gcs;
 mod key;
 pub mod layers;
 pub mod s3;
+#[cfg(test)]
+#[path = "../../tests/support/store_server.rs"]
+mod store_server;
 
 pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
 pub use error::{Error, ErrorKind, Operation, Result};

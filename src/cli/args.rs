@@ -6,6 +6,7 @@
 mod command;
 mod flags;
 mod point;
+mod restore;
 mod value;
 
 use std::ffi::{OsStr, OsString};
@@ -17,7 +18,7 @@ use crate::config::suggest::did_you_mean;
 
 pub use command::{
     Command, ConfigSource, Databases, Demo, Generations, Ltx, PARALLELISM, Point, PointAction, Points, Replicate,
-    ReplicateSource, Restore, Retention, Snapshots, Source, Until, Verify, Wal,
+    ReplicateSource, Restore, RestoreOutput, RestoreSource, Retention, Snapshots, Source, Until, Verify, Wal,
 };
 
 /// An end before the beginning: help, or an error in the command line.
@@ -124,7 +125,7 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
             json: flags.json,
         }),
         flags::Command::Replicate(flags) => Command::Replicate(replicate(flags)?),
-        flags::Command::Restore(flags) => Command::Restore(restore(flags)?),
+        flags::Command::Restore(flags) => Command::Restore(restore::restore(flags)?),
         flags::Command::Points(flags) => Command::Points(Points {
             source: source(flags.arguments, flags.config, "database path or replica URL required")?,
             replica: stated(flags.replica),
@@ -162,45 +163,6 @@ fn replicate(flags: flags::Replicate) -> Result<Replicate, String> {
     Ok(Replicate { source, exec: stated(flags.exec) })
 }
 
-fn restore(flags: flags::Restore) -> Result<Restore, String> {
-    let index = stated(flags.index).map(|text| value::index(&text)).transpose()?;
-    let timestamp = stated(flags.timestamp).map(|text| value::timestamp(&text)).transpose()?;
-    let txid = stated(flags.txid).map(|text| value::txid(&text)).transpose()?;
-    let until = match (index, timestamp, txid, stated(flags.point)) {
-        (Some(_), Some(_), _, _) => return Err("cannot specify index & timestamp to restore".to_owned()),
-        (_, Some(_), Some(_), _) => return Err("cannot specify timestamp & txid to restore".to_owned()),
-        (Some(_), _, Some(_), _) => return Err("cannot specify index & txid to restore".to_owned()),
-        (None, None, None, Some(point)) => Until::Point(point),
-        (_, _, _, Some(_)) => {
-            return Err("cannot specify a point & an index, a timestamp or a txid to restore".to_owned());
-        }
-        (Some(index), None, None, None) => Until::Index(index),
-        (None, Some(timestamp), None, None) => Until::Timestamp(timestamp),
-        (None, None, Some(_), None) if stated(flags.generation.clone()).is_some() => {
-            return Err("cannot specify generation & txid to restore".to_owned());
-        }
-        (None, None, Some(txid), None) => Until::Txid(txid),
-        (None, None, None, None) => Until::Latest,
-    };
-    let source = source(flags.arguments, flags.config, "database path or replica URL required")?;
-    let output = flags.output.filter(|path| !path.as_os_str().is_empty());
-    if matches!(source, Source::Url(_)) && output.is_none() {
-        return Err("output path required; name it with -o".to_owned());
-    }
-    Ok(Restore {
-        source,
-        replica: stated(flags.replica),
-        generation: stated(flags.generation).map(|text| value::generation(&text)).transpose()?,
-        until,
-        output,
-        if_db_not_exists: flags.if_db_not_exists,
-        if_replica_exists: flags.if_replica_exists,
-        parallelism: stated(flags.parallelism).map_or(Ok(PARALLELISM), |text| value::parallelism(&text))?,
-        dry_run: flags.dry_run,
-        progress: !flags.no_progress,
-    })
-}
-
 fn retention(flags: flags::Retention) -> Result<Retention, String> {
     let keep = stated(flags.retention).map(|text| value::duration("retention", &text)).transpose()?;
     let source = source(flags.arguments, flags.config, "database path or replica URL required")?;
@@ -221,7 +183,7 @@ fn verify(flags: flags::Verify) -> Result<Verify, String> {
     };
     let sources = flags.arguments.into_iter().map(source).collect::<Result<_, _>>()?;
     let replica = stated(flags.replica);
-    Ok(Verify { sources, replica, all: flags.all, full: flags.full, json: flags.json, config })
+    Ok(Verify { sources, replica, all: flags.all, full: flags.full, last: flags.last, json: flags.json, config })
 }
 
 const URL_AND_CONFIG: &str = "cannot specify a replica URL and the -config flag";

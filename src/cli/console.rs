@@ -19,6 +19,16 @@ impl Console {
         self.table(&format!("{value:#}\n"));
     }
 
+    /// Everything that `input` yields, on stdout. Here a reader that has gone away is an error.
+    ///
+    /// # Errors
+    /// If it cannot be read or written to its end.
+    pub fn stream(self, input: &mut impl io::Read) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        io::copy(input, &mut out)?;
+        out.flush()
+    }
+
     /// Anything else, on stderr, as it is.
     pub fn raw(self, text: &str) {
         let _ = io::stderr().lock().write_all(text.as_bytes());

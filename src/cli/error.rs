@@ -1,7 +1,7 @@
 //! Why a command failed, in the words the user reads.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
 use crate::restore::RestoreError;
@@ -46,6 +46,9 @@ pub enum CliError {
     /// Not everything that was to be deleted is; each failure has been reported.
     #[error("not everything was deleted")]
     NotPruned,
+    /// The configuration forbids to delete.
+    #[error("the replica is append-only: nothing of it is deleted")]
+    AppendOnly,
     /// Some replicas have failed; each has been reported.
     #[error("{failed} of {all} replicas failed")]
     Points {
@@ -58,19 +61,37 @@ pub enum CliError {
     #[error("Litestream wrote this history, so its commits are not known, and no point can name one of them")]
     NoProof,
     /// The same, of one object.
-    #[error("{0} has no seal, so its commits are not known")]
+    #[error("{0} has no seal, so its commits are not known; Litestream's segments are listed by wal")]
     NoCommits(String),
+    /// The same, of files of Litestream 0.5.
+    #[error("Litestream 0.5 wrote this history, so its commits are not known; its transactions are listed by ltx")]
+    Transactions,
+    /// Names are unique within a replica.
+    #[error("there is one already; delete it first, or take another name")]
+    PointExists,
+    /// Nothing has that name.
+    #[error("there is none; see point list")]
+    PointMissing,
     /// `-point` names none.
     #[error("no replica has a point called {0:?}; see point list")]
     NoPoint(String),
-    /// The position of a point cannot be told apart from the one after it.
-    #[error("point {name} is at {wanted}, but there is another commit of the same millisecond behind it")]
-    PointAmbiguous {
-        /// Its name.
-        name: String,
-        /// Its position.
-        wanted: crate::types::Position,
+    /// Some databases have not been restored; each has been reported.
+    #[error("{failed} of {all} databases were not restored")]
+    NotAllRestored {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
     },
+    /// There is nothing to restore.
+    #[error("the configuration names no database{}", below(.0.as_deref()))]
+    NoDatabases(Option<PathBuf>),
+    /// A terminal is no place for a database.
+    #[error("a database is not written to a terminal; redirect the standard output")]
+    Terminal,
+    /// The database was restored, but not all of it was written.
+    #[error("cannot write the database to the standard output: {0}; what was written is not complete")]
+    Stdout(io::Error),
     /// The user wants to stop.
     #[error("interrupted; nothing has been restored")]
     Interrupted,
@@ -86,6 +107,10 @@ pub enum CliError {
     /// The demo did not show what it is to show.
     #[error(transparent)]
     Demo(#[from] super::demo::DemoError),
+}
+
+fn below(folder: Option<&Path>) -> String {
+    folder.map_or_else(String::new, |folder| format!(" below {}", folder.display()))
 }
 
 impl CliError {

@@ -1,5 +1,6 @@
 //! What the listing commands have in common: every replica is read, and one that cannot be is an error at the end.
 
+use replica_backends::ErrorKind;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -9,6 +10,9 @@ use super::replicas::Replicas;
 use super::table::Table;
 use crate::restore::Source;
 
+/// How often a replica is listed that changes meanwhile.
+const LISTINGS_MAX: usize = 5;
+
 /// Reads every replica with `read`, and returns those that could be read with their results.
 pub async fn of_each<T>(
     replicas: &Replicas,
@@ -17,12 +21,19 @@ pub async fn of_each<T>(
 ) -> (Vec<(Source, T)>, Result<(), CliError>) {
     let mut listed = Vec::new();
     for replica in &replicas.backends {
-        let opened = async {
+        let opened = async || {
             let mut source = Source::open(replica).await?;
             let value = read(&mut source).await?;
             Ok::<_, replica_backends::Error>((source, value))
         };
-        match opened.await {
+        let mut listing = opened().await;
+        for _ in 1..LISTINGS_MAX {
+            // What was listed may have been merged or deleted before it was read.
+            if listing.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                listing = opened().await;
+            }
+        }
+        match listing {
             Ok(pair) => listed.push(pair),
             Err(error) => console.say(&format!("cannot list replica {}: {error}", replica.name)),
         }

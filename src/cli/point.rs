@@ -4,6 +4,7 @@
 //! milliseconds), `digest` (hex, or null), `meta` (an object of texts).
 
 use bytes::Bytes;
+use replica_backends::ErrorKind;
 use serde_json::json;
 
 use super::args::{Point, PointAction};
@@ -12,6 +13,7 @@ use super::error::CliError;
 use super::replicas::Replicas;
 use super::{block_on, listing, replicas};
 use crate::history::point::Point as NamedPoint;
+use crate::history::retention::Policy;
 use crate::history::{PlannedEnd, Target, keys};
 use crate::restore::{self, Choice, NamedBackend, RestoreRequest, Silent, read_points};
 use crate::types::{Clock, Position, SystemClock};
@@ -21,8 +23,10 @@ pub fn run(command: &Point, console: &Console) -> Result<(), CliError> {
     let replicas = replicas::open(&command.source, command.replica.as_deref(), console)?;
     match &command.action {
         PointAction::List => list(&replicas, command.json, console),
-        PointAction::Create { name, .. } => on_each(&replicas, console, name, async |r| create(r, command, name).await),
-        PointAction::Delete { name } => on_each(&replicas, console, name, async |r| delete(r, name).await),
+        PointAction::Create { name, .. } => {
+            on_each(&replicas, console, name, &async |r, _| create(r, command, name).await)
+        }
+        PointAction::Delete { name } => on_each(&replicas, console, name, &async |r, p| delete(r, p, name).await),
     }
 }
 
@@ -31,11 +35,11 @@ fn on_each(
     replicas: &Replicas,
     console: &Console,
     name: &str,
-    work: impl AsyncFn(&NamedBackend) -> Result<String, CliError>,
+    work: &impl AsyncFn(&NamedBackend, &Policy) -> Result<String, CliError>,
 ) -> Result<(), CliError> {
     let mut failed = 0;
-    for replica in &replicas.backends {
-        match block_on(work(replica))? {
+    for (replica, policy) in replicas.backends.iter().zip(&replicas.policies) {
+        match block_on(work(replica, policy))? {
             Ok(done) => console.say(&format!("replica {}: {done}", replica.name)),
             Err(error) => {
                 failed += 1;
@@ -65,13 +69,22 @@ async fn create(replica: &NamedBackend, command: &Point, name: &str) -> Result<S
     let created = SystemClock.now();
     let point = NamedPoint { name: name.to_owned(), position, time, digest, created, meta: meta.clone() };
     let body = Bytes::from(point.to_json());
-    replica.backend.put_new(&keys::point(name), body.into()).await.map_err(CliError::Store)?;
+    replica.backend.put_new(&keys::point(name), body.into()).await.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => CliError::PointExists,
+        _ => CliError::Store(error),
+    })?;
     Ok(format!("point {name} is the commit of {time} at {position}"))
 }
 
-async fn delete(replica: &NamedBackend, name: &str) -> Result<String, CliError> {
+async fn delete(replica: &NamedBackend, policy: &Policy, name: &str) -> Result<String, CliError> {
+    if policy.append_only {
+        return Err(CliError::AppendOnly);
+    }
     let key = keys::point(name);
-    replica.backend.head(&key).await.map_err(CliError::Store)?;
+    replica.backend.head(&key).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => CliError::PointMissing,
+        _ => CliError::Store(error),
+    })?;
     match replica.backend.delete(&[key]).await.pop() {
         Some(Err(error)) => Err(CliError::Store(error)),
         _ => Ok(format!("point {name} is deleted; what only it needed goes with the next retention")),

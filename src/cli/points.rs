@@ -1,9 +1,11 @@
 //! `points`: what can be restored.
 //!
-//! JSON: `replica`, `generation`, `earliest`, `latest` (RFC 3339 with milliseconds), `granularity` (`commit` or
-//! `segment`), `gaps` (a list of `from` and `to`, by the store's times), `kept_in_gaps` (number of single states there),
-//! `size` (stored bytes), `restore_ms` (estimate for the latest state), `reason` (or null). With `-around`: `replica`,
-//! `generation`, `index`, `offset`, `time`, `pages`.
+//! JSON: `replica`, `generation` (`ltx` for the files of Litestream 0.5), `earliest` (or null), `latest` (RFC 3339 with
+//! milliseconds), `granularity` (`commit`; `segment` or `file` for what Litestream wrote; `no snapshot` if nothing can
+//! be restored), `gaps` (a list of `from` and `to`, the states before and after, and `kept`, those between), `size`
+//! (stored bytes), `restore_objects`, `restore_bytes`, `restore_ms` (what the latest state takes, the last an estimate;
+//! null if it cannot be restored), `reason` (or null). With `-around`: `replica`, `position` (as `restore -position`
+//! takes it), `generation`, `index`, `offset`, `time`, `pages`.
 
 use serde_json::{Value, json};
 
@@ -11,9 +13,9 @@ use super::args::Points;
 use super::console::Console;
 use super::error::CliError;
 use super::{block_on, duration, listing, replicas};
-use crate::history::{Bounds, History, NeedsSeals, ObjectName, Run, Target, plan_key, runs};
-use crate::restore::{self, Choice, RestoreRequest, Silent, Source};
-use crate::types::Timestamp;
+use crate::history::{NeedsSeals, ObjectName, Target, plan_key};
+use crate::restore::{self, Choice, Cost, Extent, Gap, Granularity, RestoreRequest, Silent, Source};
+use crate::types::{Position, Timestamp};
 
 /// What an estimate supposes: stored bytes a millisecond, and milliseconds an object.
 const BYTES_PER_MS: u64 = 50_000;
@@ -27,55 +29,65 @@ pub fn run(command: &Points, console: &Console) -> Result<(), CliError> {
     if let Some(time) = command.around {
         return around(&replicas, time, command.json, console);
     }
-    let (listed, outcome) = block_on(listing::of_each(&replicas, console, async |s| s.bounds(None).await))?;
-    let mut rows = Vec::new();
-    for (source, generations) in &listed {
-        for (generation, bounds) in generations {
-            rows.extend(source.catalog.history(*generation).map(|history| row(source, history, *bounds)));
-        }
-    }
+    let (listed, outcome) = block_on(listing::of_each(&replicas, console, async |s| s.extents().await))?;
+    let of_source = |(source, extents): &(Source, Vec<Extent>)| {
+        extents.iter().map(|extent| row(&source.name, extent)).collect::<Vec<_>>()
+    };
+    let rows = listed.iter().flat_map(of_source).collect();
     let heading = ["replica", "generation", "earliest", "latest", "granularity", "gaps", "size", "restore", "reason"];
     listing::print(heading, rows, command.json, console);
     outcome
 }
 
-fn row(source: &Source, history: &History, bounds: Bounds) -> ([String; 9], Value) {
-    let runs = runs(history);
-    let first = runs.first().map(|run| run.first.name);
-    let sealed = history.last().is_some_and(|last| source.seals.known(&last.name).is_some());
-    let origin = first.and_then(|name| source.seals.known(&name));
-    let earliest = origin.map_or_else(|| runs.first().map(|run| run.first.modified), |seal| Some(seal.time));
-    let reason = origin.map(|seal| seal.reason.clone()).filter(|reason| !reason.is_empty());
-    let gaps: Vec<Value> = runs.windows(2).map(gap).collect();
-    let kept = runs.windows(2).map(|pair| kept_between(history, pair)).sum::<usize>();
-    let size: u64 = history.entries().map(|e| e.stored_bytes).sum();
-    let restore_ms = estimate_ms(history);
-    let unit = if sealed { "commit" } else { "segment" };
-    let granularity = if kept > 0 { format!("{unit}, {kept} states in gaps") } else { unit.to_owned() };
+fn row(replica: &str, extent: &Extent) -> ([String; 9], Value) {
+    let generation = extent.generation.map_or_else(|| "ltx".to_owned(), |generation| generation.to_string());
+    let restore_ms = extent.cost.map(estimate_ms);
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let unit = name(extent.granularity);
     let cells = [
-        source.name.clone(),
-        history.generation.to_string(),
-        earliest.map_or_else(|| "-".to_owned(), Timestamp::to_seconds_text),
-        bounds.end.to_seconds_text(),
-        granularity,
-        gaps.len().to_string(),
-        size.to_string(),
-        restore_ms.map_or_else(|| "-".to_owned(), restore_text),
-        reason.clone().unwrap_or_else(|| "-".to_owned()),
+        replica.to_owned(),
+        generation.clone(),
+        or_none(extent.earliest.map(Timestamp::to_seconds_text)),
+        extent.latest.to_seconds_text(),
+        unit.to_owned(),
+        gaps_text(&extent.gaps),
+        extent.stored_bytes.to_string(),
+        or_none(restore_ms.map(restore_text)),
+        or_none(extent.reason.clone()),
     ];
     let object = json!({
-        "replica": source.name,
-        "generation": history.generation.to_string(),
-        "earliest": earliest.map(|time| time.to_string()),
-        "latest": bounds.end.to_string(),
+        "replica": replica,
+        "generation": generation,
+        "earliest": extent.earliest.map(|time| time.to_string()),
+        "latest": extent.latest.to_string(),
         "granularity": unit,
-        "gaps": gaps,
-        "kept_in_gaps": kept,
-        "size": size,
+        "gaps": extent.gaps.iter().map(gap).collect::<Vec<_>>(),
+        "size": extent.stored_bytes,
+        "restore_objects": extent.cost.map(|cost| cost.objects),
+        "restore_bytes": extent.cost.map(|cost| cost.stored_bytes),
         "restore_ms": restore_ms,
-        "reason": reason,
+        "reason": extent.reason,
     });
     (cells, object)
+}
+
+fn name(granularity: Granularity) -> &'static str {
+    match granularity {
+        Granularity::Commit => "commit",
+        Granularity::Segment => "segment",
+        Granularity::File => "file",
+        Granularity::Nothing => "no snapshot",
+    }
+}
+
+fn gaps_text(gaps: &[Gap]) -> String {
+    let kept: usize = gaps.iter().map(|gap| gap.kept.len()).sum();
+    match (gaps.len(), kept) {
+        (0, _) => "-".to_owned(),
+        (gaps, 0) => gaps.to_string(),
+        (gaps, 1) => format!("{gaps} (1 state within)"),
+        (gaps, kept) => format!("{gaps} ({kept} states within)"),
+    }
 }
 
 fn restore_text(milliseconds: u64) -> String {
@@ -83,23 +95,13 @@ fn restore_text(milliseconds: u64) -> String {
     duration::go_duration(duration::truncated(nanoseconds))
 }
 
-fn gap(pair: &[Run<'_>]) -> Value {
-    json!({ "from": pair[0].last.modified.to_string(), "to": pair[1].first.modified.to_string() })
+fn gap(gap: &Gap) -> Value {
+    let kept: Vec<String> = gap.kept.iter().map(Timestamp::to_string).collect();
+    json!({ "from": gap.from.to_string(), "to": gap.to.to_string(), "kept": kept })
 }
 
-/// States that merged ranges lead to between two runs.
-fn kept_between(history: &History, pair: &[Run<'_>]) -> usize {
-    let (from, to) = (pair[0].last.name.index(), pair[1].first.name.index());
-    let ends = history.ranges.iter().filter_map(|e| e.name.range()).map(|range| range.to);
-    ends.filter(|end| *end > from && *end < to).count()
-}
-
-/// For the newest snapshot and everything after it.
-fn estimate_ms(history: &History) -> Option<u64> {
-    let snapshot = history.snapshots.last()?;
-    let segments = history.segments_from(snapshot.name.index());
-    let bytes = snapshot.stored_bytes + segments.iter().map(|e| e.stored_bytes).sum::<u64>();
-    Some(bytes / BYTES_PER_MS + OBJECT_MS * (1 + segments.len() as u64))
+fn estimate_ms(cost: Cost) -> u64 {
+    cost.stored_bytes / BYTES_PER_MS + OBJECT_MS * cost.objects
 }
 
 fn around(replicas: &replicas::Replicas, time: Timestamp, json: bool, console: &Console) -> Result<(), CliError> {
@@ -114,17 +116,17 @@ fn around(replicas: &replicas::Replicas, time: Timestamp, json: bool, console: &
     for replica in &replicas.backends {
         let found = block_on(async {
             let choice = restore::plan(std::slice::from_ref(replica), &request, &Silent).await?;
-            let Choice::Generation(choice) = choice else { return Ok(Vec::new()) };
+            let Choice::Generation(choice) = choice else { return Err(CliError::Transactions) };
             let last = choice.plan.objects().last().map(|object| object.name);
             commits(choice.source, last, &replica.name).await
         })?;
         rows.extend(nearest(found?, time));
     }
-    listing::print(["replica", "generation", "index", "offset", "time", "pages"], rows, json, console);
+    listing::print(["replica", "position", "time", "pages"], rows, json, console);
     Ok(())
 }
 
-type Row = (Timestamp, ([String; 6], Value));
+type Row = (Timestamp, ([String; 4], Value));
 
 /// The commits of the objects around `last`, in order.
 async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) -> Result<Vec<Row>, CliError> {
@@ -142,18 +144,14 @@ async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) ->
     for name in names {
         let Some(seal) = source.seals.known(&name) else { return Err(CliError::NoCommits(plan_key(&name))) };
         for commit in &seal.commits {
-            let cells = [
-                replica.to_owned(),
-                name.generation().to_string(),
-                name.index().get().to_string(),
-                commit.end.to_string(),
-                commit.time.to_string(),
-                commit.size.to_string(),
-            ];
+            let (generation, index) = (name.generation(), name.index());
+            let position = Position { generation, index, offset: commit.end }.to_string();
+            let cells = [replica.to_owned(), position.clone(), commit.time.to_string(), commit.size.to_string()];
             let object = json!({
                 "replica": replica,
-                "generation": name.generation().to_string(),
-                "index": name.index().get(),
+                "position": position,
+                "generation": generation.to_string(),
+                "index": index.get(),
                 "offset": commit.end.0,
                 "time": commit.time.to_string(),
                 "pages": commit.size.0,
@@ -164,7 +162,7 @@ async fn commits(mut source: Source, last: Option<ObjectName>, replica: &str) ->
     Ok(rows)
 }
 
-fn nearest(rows: Vec<Row>, time: Timestamp) -> impl Iterator<Item = ([String; 6], Value)> {
+fn nearest(rows: Vec<Row>, time: Timestamp) -> impl Iterator<Item = ([String; 4], Value)> {
     let before = rows.partition_point(|(at, _)| *at <= time);
     rows.into_iter().skip(before.saturating_sub(AROUND)).take(AROUND + before.min(AROUND)).map(|(_, row)| row)
 }

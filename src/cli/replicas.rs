@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{ConfigSource, Source};
 use super::console::Console;
 use super::error::CliError;
-use crate::config::{self, Config, Environment, ReplicaConfig};
+use crate::config::{self, Config, DatabaseConfig, Environment, ReplicaConfig};
 use crate::daemon::{Stores, policy_of};
 use crate::history::retention::Policy;
 use crate::restore::NamedBackend;
@@ -44,22 +44,25 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
         }
         Source::Database { path, config } => {
             let (config, environment) = load_config(config, console)?;
-            let database = config.database(path, &environment)?;
-            let wanted: Vec<_> = database.replicas.iter().filter(|r| only.is_none_or(|name| r.name == name)).collect();
-            if wanted.is_empty() {
-                let database = database.path.clone();
-                return Err(match only {
-                    Some(name) => CliError::ReplicaNotFound { name: name.to_owned(), database },
-                    None => CliError::NoReplicas(database),
-                });
-            }
-            let policies = wanted.iter().map(|replica| policy_of(replica)).collect();
-            let stores = Stores::default();
-            let backends = wanted.into_iter().map(|r| backend(r, &database.path, &stores)).collect::<Result<_, _>>()?;
-            let (path, meta_path) = (database.path.clone(), database.meta_path.clone());
-            Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends, policies })
+            of_database(config.database(path, &environment)?, only, &Stores::default())
         }
     }
+}
+
+/// Opens the replicas of a configured database, or the one called `only`.
+pub fn of_database(database: &DatabaseConfig, only: Option<&str>, stores: &Stores) -> Result<Replicas, CliError> {
+    let wanted: Vec<_> = database.replicas.iter().filter(|r| only.is_none_or(|name| r.name == name)).collect();
+    if wanted.is_empty() {
+        let database = database.path.clone();
+        return Err(match only {
+            Some(name) => CliError::ReplicaNotFound { name: name.to_owned(), database },
+            None => CliError::NoReplicas(database),
+        });
+    }
+    let policies = wanted.iter().map(|replica| policy_of(replica)).collect();
+    let backends = wanted.into_iter().map(|r| backend(r, &database.path, stores)).collect::<Result<_, _>>()?;
+    let (path, meta_path) = (database.path.clone(), database.meta_path.clone());
+    Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends, policies })
 }
 
 fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> Result<NamedBackend, CliError> {

@@ -38,7 +38,7 @@ pub enum ReplicateError {
     #[error("stopped before every replica had every commit; the rest ships at the next start")]
     Incomplete,
     /// A second signal came.
-    #[error("stopped at once by a second signal; what was not shipped ships at the next start")]
+    #[error("stopped by a second signal; what was not shipped ships at the next start")]
     Hurried,
 }
 
@@ -113,6 +113,12 @@ async fn replicate(config: &Config) -> Result<(), ReplicateError> {
         };
         signals += 1;
         if signals > 1 {
+            if let Some(child) = child.as_mut().filter(|_| waits_for_child) {
+                let third = async {
+                    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+                };
+                child.end(received, third).await.map_err(ReplicateError::Exec)?;
+            }
             return Err(ReplicateError::Hurried);
         }
         tracing::info!("signal received, lightship shutting down");

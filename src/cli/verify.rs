@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::{ConfigSource, Source, Verify};
 use super::console::Console;
@@ -13,7 +13,8 @@ use super::error::CliError;
 use super::replicas::{self, Replicas};
 use super::restore::Terminal;
 use super::{block_on, listing};
-use crate::verify::{Options, Outcome, verify};
+use crate::restore::NamedBackend;
+use crate::verify::{Kept, Options, Outcome, verify};
 
 /// Verifies every replica that the command names.
 pub fn run(command: &Verify, console: &Console) -> Result<(), CliError> {
@@ -22,23 +23,28 @@ pub fn run(command: &Verify, console: &Console) -> Result<(), CliError> {
         full: command.full,
         scratch: std::env::temp_dir(),
         parallelism: super::args::PARALLELISM,
+        had: None,
     };
     let mut worst = Outcome::Ok;
     let mut answers = Vec::new();
     for replicas in opened(command, console)? {
         for replica in &replicas.backends {
-            let progress = Terminal::new(*console, !command.json);
-            let work = verify(replica, replicas.database.as_deref(), &options, &progress);
-            let verification = block_on(async { listing::unless_interrupted(work).await })??;
-            progress.finish();
-            worst = worst.max(verification.outcome());
+            let (outcome, mut answer, text) = if command.last {
+                last(replica)?
+            } else {
+                let progress = Terminal::new(*console, !command.json);
+                let work = verify(replica, replicas.database.as_deref(), &options, &progress);
+                let found = block_on(async { listing::unless_interrupted(work).await })??;
+                progress.finish();
+                (found.outcome(), found.to_json(), found.to_string())
+            };
+            worst = worst.max(outcome);
             let database = replicas.database.as_ref().map(|path| path.display().to_string());
             if command.json {
-                let mut answer = verification.to_json();
                 answer["database"] = database.map_or(Value::Null, Value::from);
                 answers.push(answer);
             } else {
-                console.table(&format!("{}{verification}", database.map_or_else(String::new, |d| format!("{d}, "))));
+                console.table(&format!("{}{text}", database.map_or_else(String::new, |d| format!("{d}, "))));
             }
         }
     }
@@ -50,6 +56,24 @@ pub fn run(command: &Verify, console: &Console) -> Result<(), CliError> {
         Outcome::Inconclusive => Err(CliError::Inconclusive),
         Outcome::Failed => Err(CliError::VerifyFailed),
     }
+}
+
+/// What is kept beside `replica`.
+fn last(replica: &NamedBackend) -> Result<(Outcome, Value, String), CliError> {
+    let name = &replica.name;
+    let why = match block_on(Kept::read(replica.backend.as_ref()))? {
+        Ok(Some(kept)) => return Ok((kept.outcome, kept.answer.clone(), kept.to_string())),
+        Ok(None) => {
+            "no verification has been kept yet: validation-interval is not set, or nothing was shipped".to_owned()
+        }
+        Err(error) => format!("it cannot be read: {error}"),
+    };
+    let answer = json!({ "replica": name, "result": Outcome::Inconclusive.name(), "open": [why] });
+    Ok((
+        Outcome::Inconclusive,
+        answer,
+        format!("replica {name}: {}\n  not known: {why}\n", Outcome::Inconclusive.name()),
+    ))
 }
 
 /// The replicas of every database and URL that is named; of every database of the configuration if none is.

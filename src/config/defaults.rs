@@ -19,11 +19,20 @@ pub const MIN_CHECKPOINT_PAGE_COUNT: u32 = 1_000;
 /// Pages in the WAL from which on it is checkpointed even if writers must wait.
 pub const MAX_CHECKPOINT_PAGE_COUNT: u32 = 10_000;
 
+/// MiB of WAL from which on replicas that cannot be written are given up, and get a snapshot when they can.
+pub const MAX_WAL_MIB: u32 = 1024;
+
+/// Least of that: what is unshipped at a handover is kept in memory up to nearly this.
+pub const MAX_WAL_MIB_LEAST: u32 = 16;
+
 /// How long our own connections wait for a lock of the application's.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether a database in another journal mode is put into WAL mode, as Litestream does.
 pub const CONVERT_TO_WAL: bool = true;
+
+/// How often all pages of the database file are compared with what was captured.
+pub const PAGE_CHECK_INTERVAL: Duration = Duration::from_secs(86_400);
 
 /// How long merged ranges of each level last: five minutes, an hour, a day.
 pub const MERGE_INTERVALS: [Option<Duration>; Level::COUNT] =

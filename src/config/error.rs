@@ -36,7 +36,7 @@ pub enum ConfigError {
     /// Every key and value is good, but together they make no sense.
     #[error("{}{message}{}", place_text(place), unset_text(unset))]
     Invalid {
-        /// Where: file, database, replica. Empty for a URL of the command line.
+        /// Where: file, line, database, replica. Empty for a URL of the command line.
         place: String,
         /// What is wrong.
         message: String,
@@ -64,6 +64,17 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Adds the line of its place in `file`, as `line_of` finds it.
+    pub(super) fn with_line(mut self, file: &str, line_of: impl Fn(&str) -> Option<usize>) -> Self {
+        if let Self::Invalid { place, .. } = &mut self
+            && let Some(within) = place.strip_prefix(file).and_then(|rest| rest.strip_prefix(": "))
+            && let Some(line) = line_of(within)
+        {
+            *place = format!("{file}:{line}: {within}");
+        }
+        self
+    }
+
     /// Something wrong in `place`, where no variable can be the cause.
     pub(super) fn invalid(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid { place: place.into(), message: message.into(), unset: Vec::new() }

@@ -27,7 +27,7 @@ pub use locate::{CONFIG_VARIABLE, locate};
 pub use resolved::{AgeConfig, Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig, RetentionTier};
 pub use resolved::{default_meta_path, default_sync_interval};
 pub use secret::Secret;
-pub use target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Login, S3Target, SftpTarget};
+pub use target::{AbsLogin, AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Login, S3Target, SftpTarget};
 
 /// Reads the configuration in the file at `path`; `expand` says whether variables in its text are replaced.
 pub fn load(path: &Path, environment: &Environment, expand: bool) -> Result<Config, ConfigError> {
@@ -47,7 +47,8 @@ pub fn parse(file: &str, text: &str, environment: &Environment, expand: bool) ->
         expand::Expanded { text: text.to_owned(), unset: Vec::new() }
     };
     let raw = raw::parse(file, &expanded.text, &expanded.unset)?;
-    resolve::resolve(raw, file, environment, &expanded.unset)
+    let resolved = resolve::resolve(raw, file, environment, &expanded.unset);
+    resolved.map_err(|error| error.with_line(file, |place| raw::line_of(&expanded.text, place)))
 }
 
 #[cfg(test)]

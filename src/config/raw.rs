@@ -4,12 +4,14 @@
 //! asked for: an unknown key, a key given twice, a value of the wrong kind is an error with line and column.
 //! Only this file names the YAML crate.
 
+mod line;
 mod mapping;
 mod unused;
 mod value;
 
 use serde::Deserialize;
 
+pub use line::line_of;
 pub use unused::UnusedKey;
 pub use value::{Interval, Keeping, List, Switch, WholeNumber};
 
@@ -71,9 +73,11 @@ keys! {
         checkpoint_interval: Interval = "checkpoint-interval",
         min_checkpoint_page_count: WholeNumber = "min-checkpoint-page-count",
         max_checkpoint_page_count: WholeNumber = "max-checkpoint-page-count",
+        max_wal_mib: WholeNumber = "max-wal-mib",
         busy_timeout: Interval = "busy-timeout",
         convert_to_wal: Switch = "convert-to-wal",
         merge_intervals: List<Interval> = "merge-intervals",
+        page_check_interval: Interval = "page-check-interval",
         restore_if_db_not_exists: Switch = "restore-if-db-not-exists",
         snapshot: RawSnapshot = "snapshot",
         replica: RawReplica = "replica",
@@ -104,6 +108,7 @@ keys! {
         skip_verify: Switch = "skip-verify",
         account_name: String = "account-name",
         account_key: Secret = "account-key",
+        sas_token: Secret = "sas-token",
         host: String = "host",
         user: String = "user",
         password: Secret = "password",

@@ -59,13 +59,15 @@ pub fn parse(url: &str) -> Result<ReplicaTarget, ReplicaUrlError> {
     let place = Place::parse(rest)?;
     Ok(match kind {
         ReplicaKind::File | ReplicaKind::S3 => ReplicaTarget::S3(s3(&place)?),
-        ReplicaKind::Gcs => ReplicaTarget::Gcs(GcsTarget { bucket: place.bucket(kind)?, path: place.key_prefix() }),
+        ReplicaKind::Gcs => {
+            let (bucket, path) = (place.bucket(kind)?, place.key_prefix());
+            ReplicaTarget::Gcs(GcsTarget { bucket, path, ..GcsTarget::default() })
+        }
         ReplicaKind::Abs => ReplicaTarget::Abs(AbsTarget {
             container: place.bucket(kind)?,
             path: place.key_prefix(),
             account_name: place.user,
-            account_key: None,
-            endpoint: None,
+            ..AbsTarget::default()
         }),
         ReplicaKind::Sftp => ReplicaTarget::Sftp(sftp(place)?),
     })

@@ -1,5 +1,6 @@
 //! From what the author typed to what the program needs: defaults, checks, absolute paths.
 
+mod cloud;
 mod replica;
 mod s3;
 mod target;
@@ -147,8 +148,10 @@ impl Resolver<'_> {
             checkpoint_interval: positive_or(raw.checkpoint_interval, defaults.checkpoint_interval),
             min_checkpoint_page_count: self.min_page_count(place, raw.min_checkpoint_page_count)?,
             max_checkpoint_page_count: self.max_page_count(place, raw.max_checkpoint_page_count)?,
+            max_wal_bytes: self.max_wal_bytes(place, raw.max_wal_mib)?,
             busy_timeout: self.interval(place, "busy-timeout", raw.busy_timeout, defaults.busy_timeout)?,
             merge_intervals: self.merge_intervals(place, raw.merge_intervals)?,
+            page_check_interval: positive_or(raw.page_check_interval, defaults.page_check_interval),
             convert_to_wal: raw.convert_to_wal.map_or(defaults.convert_to_wal, |Switch(on)| on),
             path: defaults.path,
             replicas: self.replicas(raw.replica, raw.replicas.map(|list| list.0), raw.snapshot, base, place)?,
@@ -210,6 +213,13 @@ impl Resolver<'_> {
             Some(WholeNumber(count)) if count <= 0 => Ok(None),
             Some(WholeNumber(count)) => self.page_count(place, "max-checkpoint-page-count", count).map(Some),
         }
+    }
+
+    fn max_wal_bytes(&self, place: &str, given: Option<WholeNumber>) -> Result<u64, ConfigError> {
+        let count = given.map_or(i64::from(defaults::MAX_WAL_MIB), |WholeNumber(count)| count);
+        let mib = u32::try_from(count).ok().filter(|mib| *mib >= defaults::MAX_WAL_MIB_LEAST);
+        let message = || format!("max-wal-mib must be {} or more", defaults::MAX_WAL_MIB_LEAST);
+        mib.map(|mib| u64::from(mib) << 20).ok_or_else(|| self.invalid(place, message()))
     }
 
     fn page_count(&self, place: &str, key: &str, count: i64) -> Result<u32, ConfigError> {

@@ -39,12 +39,16 @@ pub struct DatabaseConfig {
     pub min_checkpoint_page_count: u32,
     /// Pages in the WAL from which on writers are made to wait for a checkpoint; `None`: never.
     pub max_checkpoint_page_count: Option<u32>,
+    /// Bytes of WAL from which on replicas that lag are given up.
+    pub max_wal_bytes: u64,
     /// How long our own connections wait for a lock of the application's.
     pub busy_timeout: Duration,
     /// Whether a database in another journal mode is put into WAL mode.
     pub convert_to_wal: bool,
     /// How long merged ranges of each level last; all `None`: nothing is merged.
     pub merge_intervals: [Option<Duration>; Level::COUNT],
+    /// How often all pages of the file are compared with what was captured; `None`: never.
+    pub page_check_interval: Option<Duration>,
     /// Where the copies go; names and targets are unique.
     pub replicas: Vec<ReplicaConfig>,
 }
@@ -171,9 +175,11 @@ impl DatabaseConfig {
             checkpoint_interval: Some(defaults::CHECKPOINT_INTERVAL),
             min_checkpoint_page_count: defaults::MIN_CHECKPOINT_PAGE_COUNT,
             max_checkpoint_page_count: Some(defaults::MAX_CHECKPOINT_PAGE_COUNT),
+            max_wal_bytes: u64::from(defaults::MAX_WAL_MIB) << 20,
             busy_timeout: defaults::BUSY_TIMEOUT,
             convert_to_wal: defaults::CONVERT_TO_WAL,
             merge_intervals: defaults::MERGE_INTERVALS,
+            page_check_interval: Some(defaults::PAGE_CHECK_INTERVAL),
             replicas: Vec::new(),
         }
     }
@@ -221,7 +227,7 @@ impl ReplicaConfig {
         let unsupported = |what: String| {
             Err(ConfigError::Unsupported { what, database: database.into(), replica: self.name.clone() })
         };
-        if !matches!(self.target.kind(), ReplicaKind::File | ReplicaKind::S3) {
+        if self.target.kind() == ReplicaKind::Sftp {
             return unsupported(format!("{} replicas", self.target.kind()));
         }
         if self.age != AgeConfig::default() {

@@ -72,13 +72,17 @@ pub enum S3Login {
     Pod(String, String),
 }
 
-/// A place in Google Cloud Storage; the credentials are the surroundings' own.
+/// A place in Google Cloud Storage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GcsTarget {
     /// The bucket.
     pub bucket: String,
     /// Prefix of every key; may be empty.
     pub path: String,
+    /// URL of an emulator, which asks for no credentials; `None`: Google.
+    pub emulator: Option<String>,
+    /// File of the credentials; `None`: those that gcloud has left, or that the machine offers.
+    pub credentials: Option<PathBuf>,
 }
 
 /// A place in Azure Blob Storage.
@@ -86,14 +90,44 @@ pub struct GcsTarget {
 pub struct AbsTarget {
     /// The storage account, if stated.
     pub account_name: Option<String>,
-    /// The password of that.
-    pub account_key: Option<Secret>,
+    /// How one logs in.
+    pub login: AbsLogin,
     /// The container; Litestream's key for it is `bucket`.
     pub container: String,
     /// Prefix of every key; may be empty.
     pub path: String,
     /// URL of the service, if not the account's own.
     pub endpoint: Option<String>,
+}
+
+/// Where the credentials for Azure come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AbsLogin {
+    /// The identity of the machine.
+    #[default]
+    ManagedIdentity,
+    /// The key of the account.
+    Key(Secret),
+    /// A shared access signature.
+    Sas(Secret),
+    /// A token in a file, of this client and tenant.
+    WorkloadIdentity {
+        /// As whom.
+        client_id: String,
+        /// Where.
+        tenant_id: String,
+        /// The file.
+        token_file: String,
+    },
+    /// A client with a secret.
+    Client {
+        /// Who.
+        client_id: String,
+        /// Where.
+        tenant_id: String,
+        /// The password of that.
+        secret: Secret,
+    },
 }
 
 /// A folder on another host.
@@ -135,7 +169,7 @@ impl fmt::Display for ReplicaTarget {
             Self::S3(S3Target { bucket, path, endpoint: Some(endpoint), .. }) => {
                 write!(f, "s3://{bucket}/{} at {}", rest(path), endpoint.trim_end_matches('/'))
             }
-            Self::Gcs(GcsTarget { bucket, path }) => write!(f, "gcs://{bucket}/{}", rest(path)),
+            Self::Gcs(GcsTarget { bucket, path, .. }) => write!(f, "gcs://{bucket}/{}", rest(path)),
             Self::Abs(AbsTarget { account_name, container, path, .. }) => match account_name {
                 Some(account) => write!(f, "abs://{account}@{container}/{}", rest(path)),
                 None => write!(f, "abs://{container}/{}", rest(path)),

@@ -72,10 +72,13 @@ fn keys_of_a_database_are_used() {
     assert_eq!(database("").merge_intervals, defaults::MERGE_INTERVALS);
     assert_eq!(database("checkpoint-interval: -1s").checkpoint_interval, None);
     assert_eq!(database("checkpoint-interval: 5s").checkpoint_interval, Some(Duration::from_secs(5)));
+    assert_eq!(database("page-check-interval: 0").page_check_interval, None);
+    assert_eq!(database("page-check-interval: 1h").page_check_interval, hour);
     assert_eq!(database("min-checkpoint-page-count: 7").min_checkpoint_page_count, 7);
     assert_eq!(database("max-checkpoint-page-count: 7").max_checkpoint_page_count, Some(7));
     assert_eq!(database("max-checkpoint-page-count: 0").max_checkpoint_page_count, None);
     assert_eq!(database("max-checkpoint-page-count: -1").max_checkpoint_page_count, None);
+    assert_eq!(database("max-wal-mib: 64").max_wal_bytes, 64 << 20);
     assert_eq!(database("busy-timeout: 3s").busy_timeout, Duration::from_secs(3));
     assert!(!database("convert-to-wal: off").convert_to_wal);
     for prefix in ["sqlite://", "sqlite3://"] {
@@ -135,14 +138,14 @@ fn targets_take_keys_urls_and_the_top_level_in_this_order() {
 
     let abs = AbsTarget {
         account_name: text("acct"),
-        account_key: Some(Secret::new("key")),
+        login: AbsLogin::Key(Secret::new("key")),
         container: "c".to_owned(),
         path: "p".to_owned(),
         endpoint: text("http://e"),
     };
     let keys = "type: abs\nbucket: c\npath: p\naccount-name: acct\naccount-key: key\nendpoint: http://e";
     assert_eq!(replica(keys).target, ReplicaTarget::Abs(abs));
-    let gcs = GcsTarget { bucket: "b".to_owned(), path: "p".to_owned() };
+    let gcs = GcsTarget { bucket: "b".to_owned(), path: "p".to_owned(), ..GcsTarget::default() };
     assert_eq!(replica("type: gs\nbucket: b\npath: p").target, ReplicaTarget::Gcs(gcs));
     let sftp = SftpTarget {
         host: "h:22".to_owned(),
@@ -157,7 +160,7 @@ fn targets_take_keys_urls_and_the_top_level_in_this_order() {
 
 #[test]
 fn nonsense_is_refused_in_the_words_of_litestream() {
-    let place = "c.yml: dbs[0].replicas[0]: ";
+    let place = "c.yml:4: dbs[0].replicas[0]: ";
     let cases = [
         ("name: n", "file replica path required"),
         ("type: s3", "bucket required for s3 replica"),
@@ -184,24 +187,24 @@ fn nonsense_is_refused_in_the_words_of_litestream() {
         assert_eq!(error_of(&with_replica(keys)), format!("{place}{message}"));
     }
     let cases = [
-        ("dbs: [{}]", "c.yml: dbs[0]: database path required"),
-        ("dbs: [{path: a, monitor-interval: 0}]", "c.yml: dbs[0]: monitor-interval must be more than 0, such as 1s"),
+        ("dbs: [{}]", "c.yml:1: dbs[0]: database path required"),
+        ("dbs: [{path: a, monitor-interval: 0}]", "c.yml:1: dbs[0]: monitor-interval must be more than 0, such as 1s"),
         (
             "dbs: [{path: a, min-checkpoint-page-count: 0}]",
-            "c.yml: dbs[0]: minimum checkpoint page count required; it must be more than 0",
+            "c.yml:1: dbs[0]: minimum checkpoint page count required; it must be more than 0",
         ),
         (
             "dbs: [{path: a, min-checkpoint-page-count: 99999999999}]",
-            "c.yml: dbs[0]: min-checkpoint-page-count is more than 4294967295",
+            "c.yml:1: dbs[0]: min-checkpoint-page-count is more than 4294967295",
         ),
-        ("dbs: [{path: a}, {path: ./a}]", "c.yml: dbs[1]: the database /srv/a is listed twice"),
+        ("dbs: [{path: a}, {path: ./a}]", "c.yml:1: dbs[1]: the database /srv/a is listed twice"),
         (
             "dbs: [{path: a, meta-path: m}, {path: b, meta-path: /srv/m}]",
-            "c.yml: dbs[1]: two databases have the same meta-path: /srv/m",
+            "c.yml:1: dbs[1]: two databases have the same meta-path: /srv/m",
         ),
         (
             "dbs: [{path: a, replicas: [{path: x}, {path: y}]}]",
-            "c.yml: dbs[0].replicas[1]: duplicate replica name: \"file\"; tell them apart with name",
+            "c.yml:1: dbs[0].replicas[1]: duplicate replica name: \"file\"; tell them apart with name",
         ),
         (
             "dbs: [{path: a, replicas: [{path: x}]}, {path: b, replica: {url: 'file://x'}}]",
@@ -209,16 +212,16 @@ fn nonsense_is_refused_in_the_words_of_litestream() {
         ),
         (
             "dbs: [{path: a, replicas: [], replica: {path: x}}]",
-            "c.yml: dbs[0]: cannot specify replica & replicas on a database",
+            "c.yml:1: dbs[0]: cannot specify replica & replicas on a database",
         ),
         (
             "dbs: [{dir: d, pattern: '*.db'}]",
-            "c.yml: dbs[0]: dir is not supported yet, and none of its databases would be backed up; \
+            "c.yml:1: dbs[0]: dir is not supported yet, and none of its databases would be backed up; \
              list every database with path",
         ),
-        ("addr: '9090'", "c.yml: addr: must specify port for bind address: \"9090\""),
-        ("addr: '[::1]'", "c.yml: addr: must specify port for bind address: \"[::1]\""),
-        ("logging: {type: xml}", "c.yml: logging.type: \"xml\" is neither text nor json"),
+        ("addr: '9090'", "c.yml:1: addr: must specify port for bind address: \"9090\""),
+        ("addr: '[::1]'", "c.yml:1: addr: must specify port for bind address: \"[::1]\""),
+        ("logging: {type: xml}", "c.yml:1: logging.type: \"xml\" is neither text nor json"),
     ];
     for (text, message) in cases {
         assert_eq!(error_of(text), message);
@@ -230,7 +233,7 @@ fn nonsense_is_refused_in_the_words_of_litestream() {
 fn an_unset_variable_is_named_where_something_is_missing() {
     assert_eq!(
         error_of(&with_replica("type: s3\nbucket: $BUCKT")),
-        "c.yml: dbs[0].replicas[0]: bucket required for s3 replica; these environment variables are not set and \
+        "c.yml:4: dbs[0].replicas[0]: bucket required for s3 replica; these environment variables are not set and \
          expand to nothing: BUCKT (line 5)"
     );
     assert_eq!(
@@ -293,9 +296,9 @@ fn keys_without_meaning_are_warned_of() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    let config = read(&with_replica("url: gcs://b/p\nname: far")).unwrap();
+    let config = read(&with_replica("url: sftp://u@h/p\nname: far")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
-    assert_eq!(error, "gcs replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
+    assert_eq!(error, "sftp replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
     let config = read(&with_replica("path: r\nage: {recipients: [age1x]}")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
     assert!(error.starts_with("replicas encrypted with age are not supported by this version yet"), "{error}");

@@ -7,16 +7,36 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use replica_backends::Backend;
+use replica_backends::azure::{AzureLogin, AzureOptions};
 use replica_backends::cloud::Bucket;
 use replica_backends::file::{FileBackend, Ownership};
+use replica_backends::gcs::{GcsLogin, GcsOptions};
 use replica_backends::s3::{S3Login as Login, S3Options};
 
-use crate::config::{ReplicaTarget, S3Login, S3Target, Secret};
+use crate::config::{AbsLogin, AbsTarget, GcsTarget, ReplicaTarget, S3Login, S3Target, Secret};
 
 /// Opens stores. All replicas in one bucket share its client and connections, however many databases there are.
 #[derive(Debug, Default)]
 pub struct Stores {
-    s3: Mutex<HashMap<S3Options, Arc<Bucket>>>,
+    buckets: Mutex<HashMap<Options, Arc<Bucket>>>,
+}
+
+/// What names a bucket, and who logs in there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Options {
+    S3(S3Options),
+    Gcs(GcsOptions),
+    Azure(AzureOptions),
+}
+
+impl Options {
+    fn open(self) -> Arc<Bucket> {
+        match self {
+            Self::S3(options) => options.open(),
+            Self::Gcs(options) => options.open(),
+            Self::Azure(options) => options.open(),
+        }
+    }
 }
 
 impl Stores {
@@ -29,19 +49,53 @@ impl Stores {
             ReplicaTarget::File { path } => {
                 Some(Arc::new(FileBackend::new(path).with_ownership(ownership_of(database))))
             }
-            ReplicaTarget::S3(target) => Some(Arc::new(self.bucket(s3_options(target)).folder(&target.path))),
-            _ => None,
+            ReplicaTarget::S3(target) => Some(self.folder(Options::S3(s3_options(target)), &target.path)),
+            ReplicaTarget::Gcs(target) => Some(self.folder(Options::Gcs(gcs_options(target)), &target.path)),
+            ReplicaTarget::Abs(target) => Some(self.folder(Options::Azure(azure_options(target)), &target.path)),
+            ReplicaTarget::Sftp(_) => None,
         }
     }
 
-    fn bucket(&self, options: S3Options) -> Arc<Bucket> {
-        let mut buckets = self.s3.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(buckets.entry(options.clone()).or_insert_with(|| options.open()))
+    fn folder(&self, options: Options, path: &str) -> Arc<dyn Backend> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::new(buckets.entry(options.clone()).or_insert_with(|| options.open()).folder(path))
+    }
+}
+
+fn reveal(secret: &Secret) -> String {
+    secret.reveal().to_owned()
+}
+
+fn gcs_options(target: &GcsTarget) -> GcsOptions {
+    let login = match (&target.emulator, &target.credentials) {
+        (Some(_), _) => GcsLogin::Nobody,
+        (None, Some(file)) => GcsLogin::File(file.display().to_string()),
+        (None, None) => GcsLogin::Surroundings,
+    };
+    GcsOptions { bucket: target.bucket.clone(), endpoint: target.emulator.clone(), login }
+}
+
+fn azure_options(target: &AbsTarget) -> AzureOptions {
+    let login = match target.login.clone() {
+        AbsLogin::ManagedIdentity => AzureLogin::ManagedIdentity,
+        AbsLogin::Key(key) => AzureLogin::Key(reveal(&key)),
+        AbsLogin::Sas(token) => AzureLogin::Sas(reveal(&token)),
+        AbsLogin::WorkloadIdentity { client_id, tenant_id, token_file } => {
+            AzureLogin::WorkloadIdentity { client_id, tenant_id, token_file }
+        }
+        AbsLogin::Client { client_id, tenant_id, secret } => {
+            AzureLogin::Client { client_id, tenant_id, secret: reveal(&secret) }
+        }
+    };
+    AzureOptions {
+        account: target.account_name.clone().unwrap_or_default(),
+        container: target.container.clone(),
+        endpoint: target.endpoint.clone(),
+        login,
     }
 }
 
 fn s3_options(target: &S3Target) -> S3Options {
-    let reveal = |secret: &Secret| secret.reveal().to_owned();
     let login = match &target.login {
         S3Login::Instance => Login::Instance,
         S3Login::Keys { access_key_id, secret_access_key, session_token } => Login::Keys {

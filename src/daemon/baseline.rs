@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use replica_backends::Backend;
 
 use super::Database;
-use super::database::{NotNow, blocking, fresh_generation};
+use super::database::blocking;
+use super::names::fresh_generation;
+use super::not_now::NotNow;
 use super::page_file;
 use crate::follow::{self, Attached, Baseline, CommitLog, Follower, Lost, ResumePoint};
 use crate::restore::{Forward, NamedBackend, RestoreError, rebuild_hashes};

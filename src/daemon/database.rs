@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use replica_backends::Backend;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -11,47 +11,24 @@ use tokio::time;
 
 use super::baseline::Keeper;
 use super::fork::Fork;
-use super::pace::{GLANCES, Pace, glance};
+use super::names::fresh_writer;
+use super::not_now::NotNow;
+use super::replica::Replica;
 use super::rest::{Leave, Left, Reading, let_go, rest};
-use super::retention::Retention;
-use super::schedule::Schedule;
-use super::state::{StateError, StateFolder};
-use super::validate::Validation;
+use super::retention::Followed;
+use super::schedule::Schedules;
+use super::state::StateFolder;
 use crate::follow::watch::Watcher;
-use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, Need, ResumePoint, Resumption, Tick};
-use crate::restore::NamedBackend;
-use crate::ship::{Author, Conflict, Merges, ReplicaStatus, Shipper, clear_leftovers, find_resume_point};
-use crate::sqlite::{self, Connection, DatabaseHeader};
-use crate::types::{Clock, Generation, Position, WriterId};
+use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
+use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_resume_point};
+use crate::sqlite::{Connection, DatabaseHeader};
+use crate::types::{Clock, Position};
 
 /// How long a stop waits for the replicas to get the last commits.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Waits between attempts to begin following.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// Opens the store of a replica; asked again whenever following begins, because a database that appears later decides
-/// what the owner and the modes of its replica are.
-pub type OpenBackend = Arc<dyn Fn(&Path) -> Arc<dyn Backend> + Send + Sync>;
-
-/// A place that a database is shipped to.
-#[derive(Clone)]
-pub struct Replica {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The store, for the database at a path.
-    pub open: OpenBackend,
-    /// The least time between the beginnings of two uploads.
-    pub sync_interval: Duration,
-    /// How often a snapshot is taken; `None`: only when one is needed.
-    pub snapshot_interval: Option<Duration>,
-    /// What is deleted; `None`: nothing.
-    pub retention: Option<Retention>,
-    /// How often it is verified; `None`: never.
-    pub validation_interval: Option<Duration>,
-    /// Its progress.
-    pub status: Arc<Mutex<ReplicaStatus>>,
-}
 
 /// A database to replicate.
 #[derive(Clone)]
@@ -74,31 +51,6 @@ pub struct Database {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Why a database is not being followed at the moment.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotNow {
-    #[error("there is no database yet")]
-    Missing,
-    #[error("the file is empty: the application has not created the database yet")]
-    Empty,
-    #[error(
-        "it is in rollback-journal mode and convert-to-wal is false; run PRAGMA journal_mode=wal in the application"
-    )]
-    RollbackMode,
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    #[error("cannot read the replica: {0}")]
-    Replica(#[from] replica_backends::Error),
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
-impl From<sqlite::Error> for NotNow {
-    fn from(error: sqlite::Error) -> Self {
-        Self::Lost(Lost::Sqlite(error))
-    }
-}
-
 /// Everything that following needs; the state folder stays locked as long as this lives.
 struct Begun {
     attached: Attached,
@@ -109,15 +61,21 @@ struct Begun {
 }
 
 /// How the ticking ended.
-enum Following {
+pub(super) enum Following {
     /// The database may be read and locked until this follower is dropped.
     Ended(Ended, Box<Follower>),
     /// Nothing is open any more.
     LetGo(Fingerprint),
 }
 
+/// What outlives the times of following.
+struct Times {
+    schedules: Schedules,
+    followed: watch::Sender<Option<Followed>>,
+}
+
 /// Why following ended.
-enum Ended {
+pub(super) enum Ended {
     Stopped,
     /// It was let go of, and now somebody uses it again.
     Used,
@@ -134,7 +92,9 @@ impl Database {
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
-        let schedule = Schedule::new(self.replicas.iter().map(|replica| replica.snapshot_interval));
+        let (followed, follows) = watch::channel(None);
+        let _looks = self.schedule_retention(&follows);
+        let times = Times { schedules: Schedules::new(&self.replicas), followed };
         let mut reading = Reading::new();
         loop {
             if let Some(watcher) = &watcher {
@@ -146,7 +106,7 @@ impl Database {
                     fork = fork.map(Fork::begun);
                     (failures, said) = (0, String::new());
                     let (ended, complete) =
-                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &schedule).await;
+                        self.follow((begun, leave), &wake, watcher.as_deref(), &mut stop, &times).await;
                     match ended {
                         Ended::Stopped => return complete,
                         Ended::Used => continue,
@@ -191,7 +151,7 @@ impl Database {
         }
     }
 
-    fn name(&self) -> std::path::Display<'_> {
+    pub(super) fn name(&self) -> std::path::Display<'_> {
         self.path.display()
     }
 
@@ -220,7 +180,7 @@ impl Database {
         let mut state = blocking(move || prepare.prepare()).await?;
         let pending = fork.filter(|fork| fork.is_pending());
         if pending.is_some() {
-            state.rename_writer(WriterId(random()));
+            state.rename_writer(fresh_writer());
         }
         let mut author = Author::new(state.writer());
         let mut points: Vec<Option<ResumePoint>> = Vec::new();
@@ -238,7 +198,7 @@ impl Database {
                 unread = Some(error);
                 None
             });
-            if let Some(point) = point.as_ref().filter(|_| self.merges()) {
+            if let Some(point) = point.as_ref().filter(|_| replica.merging != Merging::Never) {
                 self.clear_leftovers(replica, backend.as_ref(), point).await;
             }
             points.push(point);
@@ -275,7 +235,7 @@ impl Database {
             }
             DatabaseHeader::Database { wal: false, .. } => return Err(NotNow::RollbackMode),
         }
-        Ok(StateFolder::open(&self.meta_path, WriterId(random()))?)
+        Ok(StateFolder::open(&self.meta_path, fresh_writer())?)
     }
 
     async fn follow(
@@ -284,15 +244,16 @@ impl Database {
         wake: &Notify,
         watcher: Option<&Watcher>,
         stop: &mut watch::Receiver<bool>,
-        schedule: &Schedule,
+        times: &Times,
     ) -> (Ended, bool) {
         let Begun { attached, author, backends, keeper, _state } = begun;
         let Attached { follower, resumption, took: _ } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         let (finish, finished) = watch::channel(false);
-        let schedules =
-            (schedule.start(&log), self.schedule_retention(&log, &backends), self.schedule_validations(&backends));
+        times.followed.send_replace(Some(Followed::new(&log, &backends)));
+        let Schedules { snapshots, validations } = &times.schedules;
+        let schedules = (snapshots.start(&log), validations.start(&self.path, &self.replicas, &backends, &self.clock));
         let mut shippers = self.start_shippers(&log, &author, backends, &finished);
         let (following, keeper) =
             self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
@@ -334,16 +295,6 @@ impl Database {
         }
     }
 
-    /// How long commits gather for the fastest replica.
-    fn gathers(&self) -> Duration {
-        self.replicas.iter().map(|replica| replica.sync_interval).min().unwrap_or_default()
-    }
-
-    /// Whether anything is merged.
-    fn merges(&self) -> bool {
-        self.limits.merge_intervals.iter().any(Option::is_some)
-    }
-
     /// What an interrupted merge has left would hide from Litestream what is shipped behind it.
     async fn clear_leftovers(&self, replica: &Replica, backend: &dyn Backend, point: &ResumePoint) {
         match clear_leftovers(backend, point.generation, point.index).await {
@@ -382,113 +333,11 @@ impl Database {
                 sync_interval: replica.sync_interval,
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
-                merges: Mutex::new(Merges::new(self.merges())),
+                merges: Mutex::new(Merges::new(replica.merging)),
             };
             shippers.spawn(shipper.run(finished.clone()));
         }
         shippers
-    }
-
-    fn schedule_validations(&self, backends: &[Arc<dyn Backend>]) -> JoinSet<()> {
-        let mut schedules = JoinSet::new();
-        for (replica, backend) in self.replicas.iter().zip(backends) {
-            let Some(interval) = replica.validation_interval else { continue };
-            let (database, clock) = (self.path.clone(), Arc::clone(&self.clock));
-            let replica = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
-            schedules.spawn(Validation { database, replica, interval, clock }.run());
-        }
-        schedules
-    }
-
-    /// One tick: where it can block if it may, here if it is over in no time, not at all if there is nothing to do.
-    async fn tick(&self, mut follower: Follower, check: bool) -> (Follower, Result<Tick, Lost>) {
-        let now = self.clock.now();
-        match follower.need() {
-            Need::Nothing(again_at) if !check => (follower, Ok(Tick { again_at, ..Tick::default() })),
-            Need::Light if !check => {
-                let ticked = follower.look(now);
-                (follower, ticked)
-            }
-            _ => {
-                blocking(move || {
-                    let checked = if check { follower.check_identity() } else { Ok(()) };
-                    let ticked = checked.and_then(|()| follower.tick(now));
-                    (follower, ticked)
-                })
-                .await
-            }
-        }
-    }
-
-    /// Ticks on every event, on every poll and when the follower asks for it.
-    async fn tick_until(
-        &self,
-        (mut follower, mut keeper, mut leave): (Follower, Keeper, Leave),
-        (wake, watcher): (&Notify, Option<&Watcher>),
-        stop: &mut watch::Receiver<bool>,
-        shippers: &mut JoinSet<Result<(), Conflict>>,
-    ) -> (Following, Keeper) {
-        let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
-        let mut news = follower.log().subscribe();
-        let mut checked = Instant::now();
-        let mut pace = Pace::new(watcher, follower.path(), self.gathers());
-        let mut glances = GLANCES;
-        loop {
-            let stopping = *stop.borrow();
-            let check = checked.elapsed() >= self.poll_interval;
-            let ticked;
-            (follower, ticked) = self.tick(follower, check).await;
-            if check {
-                checked = Instant::now();
-            }
-            let tick = match ticked {
-                Ok(_) if stopping => return ended(Ended::Stopped, follower, keeper),
-                Ok(tick) => tick,
-                Err(lost) => return ended(Ended::Lost(lost), follower, keeper),
-            };
-            keeper.note_progress(follower.log());
-            if tick.handover && keeper.is_due() {
-                (keeper, follower) = blocking(move || {
-                    keeper.stage(&follower);
-                    (keeper, follower)
-                })
-                .await;
-            }
-            let alone = tick.commits == 0 && follower.is_alone();
-            if alone && leave.is_due() && follower.may_let_go() {
-                let left;
-                (left, keeper) = let_go(follower, keeper, &self.path, self.clock.now()).await;
-                follower = match left {
-                    Left::Yes(seen) => {
-                        tracing::debug!(db = %self.name(), "nobody else has the database open: letting go of it");
-                        return (Following::LetGo(seen), keeper);
-                    }
-                    Left::No(follower) => *follower,
-                    Left::Lost(follower, lost) => return ended(Ended::Lost(lost), *follower, keeper),
-                };
-                leave.put_off();
-            }
-            let now = Instant::now();
-            let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
-            glances = (glances + 1).min(GLANCES);
-            let until =
-                [tick.again_at, leave.not_yet().filter(|_| alone)].into_iter().flatten().fold(poll, Instant::min);
-            let waits = alone || follower.waits_for_shippers();
-            news.borrow_and_update();
-            tokio::select! {
-                () = wake.notified() => glances = 0,
-                () = time::sleep_until(until.into()) => {}
-                _ = news.changed(), if waits => {}
-                _ = stop.changed() => {}
-                Some(shipped) = shippers.join_next() => {
-                    match shipped {
-                        Ok(Err(conflict)) => return ended(Ended::Conflict(conflict), follower, keeper),
-                        Ok(Ok(())) => {}
-                        Err(error) => std::panic::resume_unwind(error.into_panic()),
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -505,13 +354,4 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 fn newest(points: &[Option<ResumePoint>]) -> Option<Position> {
     let newest = points.iter().flatten().max_by_key(|point| point.time)?;
     Some(Position { generation: newest.generation, index: newest.index, offset: newest.offset })
-}
-
-pub(super) fn fresh_generation() -> Generation {
-    Generation(random())
-}
-
-fn random() -> u64 {
-    // Without the operating system's randomness the clock has to do: names need to differ, not to be secret.
-    getrandom::u64().unwrap_or_else(|_| fastrand::u64(..))
 }

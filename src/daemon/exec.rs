@@ -2,8 +2,13 @@
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time;
+
+/// How long a command is waited for that was told to end a second time.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// The running command.
 #[derive(Debug)]
@@ -43,6 +48,21 @@ impl Child {
     /// If it cannot be waited for.
     pub async fn wait(&mut self) -> io::Result<ChildEnd> {
         self.inner.wait().await.map(end_of)
+    }
+
+    /// Sends it `signal` and waits a little for its end; then, or as soon as `hurry` is over, it is killed.
+    ///
+    /// # Errors
+    /// If it can be neither waited for nor killed.
+    pub async fn end(&mut self, signal: Signal, hurry: impl Future) -> io::Result<()> {
+        self.signal(signal);
+        tokio::select! {
+            ended = self.inner.wait() => return ended.map(drop),
+            () = time::sleep(LAST_WAIT) => {}
+            _ = hurry => {}
+        }
+        tracing::warn!("killing exec process");
+        self.inner.kill().await
     }
 
     /// Sends it `signal`; one that has ended already gets nothing.

@@ -41,8 +41,9 @@ const BUSY_POLL_MAX: Duration = Duration::from_millis(80);
 const QUIET: Duration = Duration::from_millis(200);
 
 impl<'a> Pace<'a> {
-    /// `gathers`: how long commits gather for the fastest replica.
-    pub(super) fn new(watcher: Option<&'a Watcher>, path: &Path, gathers: Duration) -> Self {
+    /// `gathers`: how long commits gather for each replica.
+    pub(super) fn new(watcher: Option<&'a Watcher>, path: &Path, gathers: impl IntoIterator<Item = Duration>) -> Self {
+        let gathers = gathers.into_iter().min().unwrap_or(BUSY_POLL_MAX);
         let busy_poll = (gathers * BUSY_POLL_FIFTHS / 5).clamp(BUSY_POLL_MIN, BUSY_POLL_MAX);
         Self { watcher, path: path.to_owned(), busy_poll, busy_ticks: 0, last_commit: Instant::now(), polling: false }
     }
@@ -89,7 +90,7 @@ mod tests {
 
     /// How long each of so many ticks with a commit, that come in such intervals, waits for an event.
     fn waits(gathers: Duration, interval: Duration, ticks: u32) -> (Vec<Duration>, Duration) {
-        let mut pace = Pace::new(None, Path::new("app.db"), gathers);
+        let mut pace = Pace::new(None, Path::new("app.db"), [gathers, gathers * 2]);
         let begin = pace.last_commit;
         let waits = (1..=ticks).map(|n| pace.after(1, begin + interval * n)).collect();
         (waits, pace.after(0, begin + interval * ticks + QUIET))

@@ -1,23 +1,29 @@
 //! Retention of one replica: what may be deleted is planned from its listing, deleted, and looked for again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use replica_backends::Error;
+use replica_backends::{Backend, Error, ErrorKind};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time;
+use tokio::time::{self, Instant};
 
-use super::database::{Database, Replica};
+use super::database::Database;
+use super::replica::Replica;
 use crate::follow::CommitLog;
+use crate::follow::log::ReplicaNo;
 use crate::history::retention::{Policy, RetentionPlan, plan_retention};
-use crate::history::{ObjectName, Seals};
+use crate::history::{ObjectName, Seals, plan_key};
 use crate::restore::{NamedBackend, Source, read_points};
 use crate::ship::{Pruned, prune};
 use crate::types::{Clock, Generation, Timestamp};
 
 /// What is not needed any more is left alone for so long, or as long as everything is kept if that is shorter.
 const GRACE_MAX: Duration = Duration::from_secs(3600);
+
+/// How often a replica is listed that changes meanwhile.
+const LISTINGS_MAX: usize = 5;
 
 /// When and what a replica deletes.
 #[derive(Debug, Clone)]
@@ -34,11 +40,28 @@ pub fn grace_of(everything: Option<Duration>) -> Duration {
     everything.map_or(GRACE_MAX, |kept| kept.min(GRACE_MAX))
 }
 
-/// Lists `replica` and plans. `seals` are what is known of its objects from before, and afterwards.
+/// Lists `replica` and plans, again if it changes meanwhile. `seals` are what is known of its objects from before, and afterwards.
 ///
 /// # Errors
 /// If the store cannot be read.
 pub async fn plan_for(
+    replica: &NamedBackend,
+    seals: &mut Seals,
+    policy: &Policy,
+    writing: Option<Generation>,
+    now: Timestamp,
+) -> Result<RetentionPlan, Error> {
+    let mut attempts = 1;
+    loop {
+        match plan_once(replica, seals, policy, writing, now).await {
+            // Its last segment may have been merged before its seal was read.
+            Err(error) if error.kind() == ErrorKind::NotFound && attempts < LISTINGS_MAX => attempts += 1,
+            planned => return planned,
+        }
+    }
+}
+
+async fn plan_once(
     replica: &NamedBackend,
     seals: &mut Seals,
     policy: &Policy,
@@ -62,66 +85,107 @@ pub async fn plan_for(
     Ok(plan)
 }
 
+/// What looking at a replica has to know of the following beside it.
+#[derive(Clone)]
+pub(super) struct Followed {
+    /// The generation that was written last.
+    generation: Generation,
+    /// Not kept alive: it may hold commits in memory.
+    log: Weak<CommitLog>,
+    backends: Vec<Arc<dyn Backend>>,
+}
+
+impl Followed {
+    pub(super) fn new(log: &Arc<CommitLog>, backends: &[Arc<dyn Backend>]) -> Self {
+        Self { generation: log.generation(), log: Arc::downgrade(log), backends: backends.to_vec() }
+    }
+}
+
 impl Database {
     /// Looks at each replica from time to time, if something was shipped to it since: an idle database asks for nothing.
-    pub(super) fn schedule_retention(
-        &self,
-        log: &Arc<CommitLog>,
-        backends: &[Arc<dyn replica_backends::Backend>],
-    ) -> JoinSet<()> {
+    ///
+    /// These tasks outlive the times of following, of which `followed` tells and which may be far shorter than the time
+    /// between two looks, or than one look.
+    pub(super) fn schedule_retention(&self, followed: &watch::Receiver<Option<Followed>>) -> JoinSet<()> {
         let mut schedules = JoinSet::new();
-        for (number, (replica, backend)) in self.replicas.iter().zip(backends).enumerate() {
-            let Some(retention) = replica.retention.clone().filter(|r| !r.policy.append_only) else { continue };
-            let named = NamedBackend { name: replica.name.clone(), backend: Arc::clone(backend) };
-            let (log, replica, clock) = (Arc::clone(log), replica.clone(), Arc::clone(&self.clock));
-            let database = self.path.display().to_string();
-            schedules.spawn(async move {
-                let (mut seals, mut seen) = (Seals::default(), 0);
-                loop {
-                    time::sleep(retention.check_interval).await;
-                    let shipped = shipped(&replica);
-                    if shipped == seen {
-                        continue;
-                    }
-                    let writing = Some(log.generation());
-                    match check(&named, &mut seals, &retention.policy, writing, clock.as_ref(), &database).await {
-                        Ok(wants_snapshot) => {
-                            seen = shipped;
-                            if wants_snapshot {
-                                log.want_snapshot(number, "retention");
-                            }
-                        }
-                        Err(error) => tracing::error!(db = %database, replica = %named.name, %error,
-                            "cannot look for what may be deleted; trying again later"),
-                    }
-                }
-            });
+        for (number, replica) in self.replicas.iter().enumerate() {
+            let Some(retention) = replica.retention.clone().filter(|_| !replica.append_only) else { continue };
+            let (clock, database) = (Arc::clone(&self.clock), self.path.display().to_string());
+            let looks = Looks { number, replica: replica.clone(), retention, clock, database, wants_snapshot: false };
+            schedules.spawn(looks.go_on(followed.clone()));
         }
         schedules
     }
 }
 
-fn shipped(replica: &Replica) -> u64 {
-    replica.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).objects
+/// The looks at one replica.
+struct Looks {
+    number: ReplicaNo,
+    replica: Replica,
+    retention: Retention,
+    clock: Arc<dyn Clock>,
+    /// For messages.
+    database: String,
+    /// A snapshot is wanted, and nobody who follows has been asked for it yet.
+    wants_snapshot: bool,
 }
 
-/// Returns whether the replica wants a new snapshot.
-async fn check(
-    replica: &NamedBackend,
-    seals: &mut Seals,
-    policy: &Policy,
-    writing: Option<Generation>,
-    clock: &dyn Clock,
-    database: &str,
-) -> Result<bool, Error> {
-    let plan = plan_for(replica, seals, policy, writing, clock.now()).await?;
-    if !plan.broken.is_empty() {
-        tracing::error!(db = %database, replica = %replica.name, points = ?plan.broken,
-            "not everything that these named points need is there");
+impl Looks {
+    async fn go_on(mut self, mut followed: watch::Receiver<Option<Followed>>) {
+        let (mut seals, mut seen) = (Seals::default(), 0);
+        let mut due = Instant::now() + self.retention.check_interval;
+        loop {
+            tokio::select! {
+                () = time::sleep_until(due) => {}
+                changed = followed.changed() => {
+                    let Ok(()) = changed else { return };
+                    self.ask_for_snapshot(followed.borrow_and_update().as_ref());
+                    continue;
+                }
+            }
+            due = Instant::now() + self.retention.check_interval;
+            let now = followed.borrow().clone();
+            let (Some(now), shipped) = (now, self.replica.objects()) else { continue };
+            if shipped == seen {
+                continue;
+            }
+            let named =
+                NamedBackend { name: self.replica.name.clone(), backend: Arc::clone(&now.backends[self.number]) };
+            match self.look(&named, &mut seals, now.generation).await {
+                Ok(wants_snapshot) => {
+                    seen = shipped;
+                    self.wants_snapshot |= wants_snapshot;
+                    self.ask_for_snapshot(Some(&now));
+                }
+                Err(error) => tracing::error!(db = %self.database, replica = %named.name, %error,
+                    "cannot look for what may be deleted; trying again later"),
+            }
+        }
     }
-    let pruned = prune(replica.backend.as_ref(), &plan).await?;
-    report(&pruned, &replica.name, database);
-    Ok(plan.wants_snapshot)
+
+    /// If nobody follows now, those are asked who follow next.
+    fn ask_for_snapshot(&mut self, followed: Option<&Followed>) {
+        if let Some(log) = followed.filter(|_| self.wants_snapshot).and_then(|now| now.log.upgrade()) {
+            log.want_snapshot(self.number, "retention");
+            self.wants_snapshot = false;
+        }
+    }
+
+    /// Plans and deletes. Returns whether the replica wants a new snapshot.
+    async fn look(&self, replica: &NamedBackend, seals: &mut Seals, writing: Generation) -> Result<bool, Error> {
+        let plan = plan_for(replica, seals, &self.retention.policy, Some(writing), self.clock.now()).await?;
+        if !plan.broken.is_empty() {
+            tracing::error!(db = %self.database, replica = %replica.name, points = ?plan.broken,
+                "not everything that these named points need is there");
+        }
+        for entry in &plan.delete {
+            tracing::debug!(db = %self.database, replica = %replica.name, object = %plan_key(&entry.name),
+                "not kept by the retention");
+        }
+        let pruned = prune(replica.backend.as_ref(), &plan).await?;
+        report(&pruned, &replica.name, &self.database);
+        Ok(plan.wants_snapshot)
+    }
 }
 
 fn report(pruned: &Pruned, replica: &str, database: &str) {

@@ -6,8 +6,26 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time;
 
+use super::replica::Replica;
+use super::validate::Validations;
 use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
+
+/// What becomes due from time to time, whether the database is followed or not.
+pub struct Schedules {
+    /// Snapshots by `snapshot-interval`.
+    pub snapshots: Schedule,
+    /// Verifications by `validation-interval`.
+    pub validations: Validations,
+}
+
+impl Schedules {
+    /// Of a database with these replicas, beginning now.
+    pub fn new(replicas: &[Replica]) -> Self {
+        let snapshots = Schedule::new(replicas.iter().map(|replica| replica.snapshot_interval));
+        Self { snapshots, validations: Validations::new(replicas) }
+    }
+}
 
 /// When each replica gets its next snapshot. It outlives the times of following, which may be short.
 #[derive(Debug, Clone)]

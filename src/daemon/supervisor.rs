@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 use super::backend::Stores;
 use super::retention::{Retention, grace_of};
 use super::{Database, Replica};
-use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaTarget};
+use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaKind, ReplicaTarget};
 use crate::follow::Limits;
 use crate::follow::watch::Watcher;
 use crate::history::retention::{Policy, Tier};
-use crate::ship::ReplicaStatus;
+use crate::ship::{Merging, ReplicaStatus};
 use crate::types::SystemClock;
 
 /// Large uploads under way at the same time. Each keeps a thread busy making it, and another is needed to store it:
@@ -72,10 +72,12 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>, stores: &Arc<S
         limits: Limits {
             checkpoint_pages: config.min_checkpoint_page_count,
             checkpoint_interval: config.checkpoint_interval,
+            wal_bytes: config.max_wal_bytes,
             merge_intervals: config.merge_intervals,
+            page_check_interval: config.page_check_interval,
             ..Limits::default()
         },
-        replicas: config.replicas.iter().map(|replica| to_replica(replica, stores)).collect(),
+        replicas: config.replicas.iter().map(|replica| to_replica(config, replica, stores)).collect(),
         streams: Arc::clone(streams),
         clock: Arc::new(SystemClock),
     }
@@ -93,7 +95,17 @@ pub fn policy_of(config: &ReplicaConfig) -> Policy {
     }
 }
 
-fn to_replica(config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
+/// Stores of the cloud are paid for by the request.
+fn merging(database: &DatabaseConfig, replica: &ReplicaConfig) -> Merging {
+    match replica.target.kind() {
+        // Merging replaces and deletes.
+        _ if replica.append_only || database.merge_intervals.iter().all(Option::is_none) => Merging::Never,
+        ReplicaKind::File | ReplicaKind::Sftp => Merging::Growing,
+        ReplicaKind::S3 | ReplicaKind::Gcs | ReplicaKind::Abs => Merging::Finished,
+    }
+}
+
+fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
     let (target, stores) = (config.target.clone(), Arc::clone(stores));
     Replica {
         name: config.name.clone(),
@@ -102,9 +114,11 @@ fn to_replica(config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,
+        merging: merging(database, config),
         retention: config
             .retention
             .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
+        append_only: config.append_only,
         validation_interval: config.validation_interval,
         status: Arc::new(Mutex::new(ReplicaStatus::default())),
     }

@@ -15,6 +15,7 @@ use super::log::{CommitLog, Mark, Opening, Source};
 use super::ranges::Ranges;
 use super::resync::{Baseline, Difference};
 use super::snapshot::{Overlay, read_pages};
+use super::sweep::Sweep;
 use super::unsealed::save_unsealed;
 use super::wal_file::{Scan, WalFile};
 use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
@@ -139,8 +140,7 @@ pub fn attach(
     let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
     // Before the connections, so that it is dropped after them.
     let others = OtherUsers::open(&path).map_err(Lost::ReadDatabase)?;
-    let open = || Connection::open(&path);
-    let mut lines = [open()?, open()?];
+    let mut lines = [Connection::open(&path)?, Connection::open(&path)?];
     let first = first_hold(&mut lines[0])?;
     identity.check()?;
     let wal = WalFile::open(&path).map_err(Lost::ReadWal)?;
@@ -158,6 +158,7 @@ pub fn attach(
     let checkpointer = open_checkpointer(&path)?;
     let mut follower = Follower {
         ranges: Ranges::new(limits.merge_intervals),
+        sweep: Sweep::new(limits.page_check_interval),
         limits,
         path,
         identity,
@@ -260,17 +261,12 @@ pub(super) fn read_state(line: &Connection, wal: &WalFile, page_size: PageSize) 
     }
     let size = match &scan {
         Some(_) => index.size,
-        None => file_size(line, page_size)?,
+        None => line.database_pages(page_size)?,
     };
     let mut view = View { index, scan, hashes: PageHashes::new(page_size) };
     let file = wal.file();
     view.hashes = hash_pages(line, page_size, size, view.overlay().map(|overlay| (file.as_ref(), overlay)))?;
     Ok(view)
-}
-
-fn file_size(line: &Connection, page_size: PageSize) -> Result<PageCount, Lost> {
-    let pages = line.database_bytes()? / u64::from(page_size.get());
-    Ok(PageCount(u32::try_from(pages).unwrap_or(u32::MAX)))
 }
 
 fn hash_pages(

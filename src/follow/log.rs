@@ -22,6 +22,7 @@ pub use spool::{Spool, SpoolWriter};
 pub use work::{Mark, SegmentPlan, Source, Work};
 
 use super::snapshot::SnapshotTicket;
+use crate::segment::StateDigest;
 use crate::types::{Generation, Index};
 
 /// An index is closed before an offset could need nine hex digits in a name: Litestream 0.3 reads eight.
@@ -48,6 +49,8 @@ struct Inner {
     consumers: Vec<Consumer>,
     /// Snapshots that are taken beside the segments of a replica, by schedule.
     extras: Vec<Extra>,
+    /// The last snapshot that each replica is known to have.
+    snapshots: Vec<Option<(Index, StateDigest)>>,
     /// Merged ranges that are ready for a replica.
     ranges: Vec<Option<Arc<SnapshotTicket>>>,
     /// The source's WAL is not held any more: what is only there cannot be trusted.
@@ -83,8 +86,8 @@ impl CommitLog {
     pub fn new(generation: Generation, replicas: usize, reason: &str) -> Self {
         let consumers = (0..replicas).map(|_| Consumer::NeedsSnapshot(reason.to_owned())).collect();
         let (extras, ranges) = (vec![Extra::None; replicas], vec![None; replicas]);
-        let (indexes, spare) = (VecDeque::new(), Vec::new());
-        let inner = Inner { generation, indexes, consumers, extras, ranges, detached: false, spare };
+        let (indexes, spare, snapshots) = (VecDeque::new(), Vec::new(), vec![None; replicas]);
+        let inner = Inner { generation, indexes, consumers, extras, snapshots, ranges, detached: false, spare };
         Self { inner: Mutex::new(inner), news: watch::Sender::new(0) }
     }
 

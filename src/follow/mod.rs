@@ -20,6 +20,7 @@ mod observe;
 pub mod ranges;
 mod resync;
 pub mod snapshot;
+mod sweep;
 mod unsealed;
 pub mod wal_file;
 pub mod watch;
@@ -45,6 +46,7 @@ use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
 use growth::Growth;
 use identity::Identity;
 use ranges::Ranges;
+use sweep::Sweep;
 use wal_file::WalFile;
 
 /// When to hand over to a new WAL, and how much may lie between source and replicas.
@@ -62,6 +64,8 @@ pub struct Limits {
     pub index_bytes: u64,
     /// How long merged ranges of each level last.
     pub merge_intervals: MergeIntervals,
+    /// How often all pages of the database file are compared with what was captured; `None`: never.
+    pub page_check_interval: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -73,6 +77,7 @@ impl Default for Limits {
             wal_bytes: 1 << 30,
             index_bytes: log::INDEX_BYTES_MAX,
             merge_intervals: ranges::MERGE_INTERVALS,
+            page_check_interval: Some(Duration::from_secs(86_400)),
         }
     }
 }
@@ -200,6 +205,7 @@ pub struct Follower {
     digests_from: u64,
     time: Timestamp,
     ranges: Ranges,
+    sweep: Sweep,
     log: Arc<CommitLog>,
     lease: Weak<SnapshotTicket>,
     /// Size of the WAL when that snapshot was offered; 0 once the WAL has restarted.
@@ -273,7 +279,7 @@ impl Follower {
 
     /// What the next [`Follower::tick`] would have to do. Reads shared memory only.
     pub fn need(&mut self) -> Need {
-        let due = self.handover_due();
+        let due = [self.handover_due(), self.sweep_due()].into_iter().flatten().min();
         if due.is_some_and(|at| at <= Instant::now()) {
             return Need::Heavy;
         }
@@ -284,7 +290,9 @@ impl Follower {
         }
         let captured = if index.salts == self.salts { self.tail_frames().unwrap_or(0) } else { 0 };
         let frames = index.frames.saturating_sub(captured);
-        if u64::from(frames) * u64::from(self.page_size.get()) > LIGHT_BYTES {
+        // A guard is left by taking a pin, and for that a writer may be waited for that is interrupted in its commit.
+        let takes_pin = self.hold == Hold::Guarded && frames > 0;
+        if takes_pin || u64::from(frames) * u64::from(self.page_size.get()) > LIGHT_BYTES {
             return Need::Heavy;
         }
         let lease_is_over = self.held_for_lease && !self.lease_is_out();
@@ -304,6 +312,8 @@ impl Follower {
             tick.commits += std::mem::take(&mut self.commits);
             tick.again_at = self.next_look(tick.commits > 0);
         }
+        self.sweep()?;
+        tick.again_at = [tick.again_at, self.sweep_due()].into_iter().flatten().min();
         Ok(tick)
     }
 
@@ -327,7 +337,8 @@ impl Follower {
             self.log.rest();
         }
         self.growth.looked(Instant::now());
-        Ok(Tick { commits, handover: false, again_at: self.next_look(commits > 0) })
+        let again_at = [self.next_look(commits > 0), self.sweep_due()].into_iter().flatten().min();
+        Ok(Tick { commits, handover: false, again_at })
     }
 
     /// Checks that the names of database and WAL still mean the files that are open.

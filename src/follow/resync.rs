@@ -50,7 +50,7 @@ impl Baseline {
     }
 
     /// Size and digest are those of `point`, so the hashes are, too.
-    fn of(&self, point: &ResumePoint) -> Option<&PageHashes> {
+    pub(super) fn of(&self, point: &ResumePoint) -> Option<&PageHashes> {
         let state = |hashes: &&PageHashes| (hashes.page_size(), hashes.size(), hashes.digest());
         self.known.iter().find(|hashes| state(hashes) == (point.page_size, point.size, point.digest))
     }

@@ -11,6 +11,10 @@ pub const RANGES: &str = "lightship/ranges/";
 
 /// The folder of all named points.
 pub const POINTS: &str = "lightship/points/";
+/// What retention has removed.
+pub const RETENTION: &str = "lightship/retention.json";
+/// The result of the last scheduled verification.
+pub const VERIFY: &str = "lightship/verify.json";
 
 /// First time that does not fit into a range's name: twelve hex digits of milliseconds.
 const TIME_LIMIT: Timestamp = Timestamp(1 << 48);

@@ -11,6 +11,7 @@ pub mod retention;
 mod route;
 mod runs;
 mod seals;
+mod thinned;
 mod timeline;
 
 pub use catalog::{Catalog, Entry, History};
@@ -23,4 +24,5 @@ pub use restore_plan::{PlannedEnd, PlannedObject, RestorePlan, Target};
 pub use route::covers;
 pub use runs::{Run, runs};
 pub use seals::{NeedsSeals, Sealing, Seals};
+pub use thinned::Thinned;
 pub use timeline::{Bounds, all_bounds, bounds, end};

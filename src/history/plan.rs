@@ -23,6 +23,10 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         Target::Index(wanted) => candidates.partition_point(|e| e.name.index() <= wanted),
         Target::Time(time) if sealed.is_some() => segments_until(history, candidates, seals, time)?,
         Target::Time(time) => candidates.iter().take_while(|e| e.modified <= time).count(),
+        Target::Position(..) if sealed.is_none() => return Err(PlanError::CommitsUnknown(history.generation).into()),
+        Target::Position(index, offset) => {
+            candidates.partition_point(|e| (e.name.index(), e.name.offset()) < (index, offset))
+        }
     };
     let (segments, later) = candidates.split_at(count);
     let Steps { steps, next, coarse } = if sealed.is_some() {
@@ -36,8 +40,12 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         Some(_) => sealed_end(last, seals, target)?,
         None => PlannedEnd::LastCommit { modified: last.modified },
     };
-    if let (Some(next), Some(_), Target::Time(time)) = (next, sealed, target) {
-        check_next(last, next, seals, time, end)?;
+    match (sealed, target) {
+        (Some(_), Target::Time(time)) => next.map_or(Ok(()), |next| check_next(last, next, seals, time, end))?,
+        (Some(_), Target::Position(index, offset)) => {
+            check_position(history, last, next, seals, (end, (index, offset)))?;
+        }
+        _ => {}
     }
     if sealed.is_none() && seals.known(&last.name).is_some() {
         return Err(PlanError::SealMissing(snapshot.name).into());
@@ -47,13 +55,7 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         stored_bytes: e.stored_bytes,
         seal: seals.known(&e.name).cloned().map(Box::new),
     };
-    let beyond_end = match (target, end) {
-        (Target::Latest, _) => false,
-        (Target::Index(wanted), _) => wanted > last.name.index(),
-        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => later.is_empty() && end < time,
-        (Target::Time(_), PlannedEnd::Commit { .. }) => false,
-        (Target::Time(time), PlannedEnd::LastCommit { modified }) => later.is_empty() && modified < time,
-    };
+    let beyond_end = is_beyond(last, later, target, end);
     let plan = RestorePlan {
         generation: history.generation,
         snapshot: planned(snapshot),
@@ -65,6 +67,17 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
     };
     check_seals(&plan)?;
     Ok(plan)
+}
+
+/// Whether the wanted point lies behind the end of the history.
+fn is_beyond(last: &Entry, later: &[Entry], target: Target, end: PlannedEnd) -> bool {
+    match (target, end) {
+        (Target::Latest | Target::Position(..), _) => false,
+        (Target::Index(wanted), _) => wanted > last.name.index(),
+        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => later.is_empty() && end < time,
+        (Target::Time(_), PlannedEnd::Commit { .. }) => false,
+        (Target::Time(time), PlannedEnd::LastCommit { modified }) => later.is_empty() && modified < time,
+    }
 }
 
 /// What is applied over the snapshot.
@@ -92,6 +105,8 @@ fn sealed_steps<'h>(
         let adjoins = |next: &&Entry| (next.name.index(), next.name.offset()) == (end, Offset(0));
         return Ok(Steps { steps, next: later.first().filter(adjoins), coarse: true });
     }
+    // The beginning of an index is reached by way of whole indexes.
+    let last = if let Target::Position(index, Offset(0)) = target { index } else { last };
     let (before, within) = segments.split_at(segments.partition_point(|e| e.name.index() < last));
     let mut steps = route(history, before, seals, (begin, last)).map_err(|at| missing(history, snapshot, at))?;
     if let Some(next) = within.first().filter(|e| e.name.offset() != Offset(0)) {
@@ -152,7 +167,7 @@ fn choose_snapshot<'h>(history: &'h History, seals: &Seals, target: Target) -> R
     let first = snapshots.first().ok_or(PlanError::NoSnapshot(generation))?;
     match target {
         Target::Latest => Ok(snapshots.last().unwrap_or(first)),
-        Target::Index(wanted) => {
+        Target::Index(wanted) | Target::Position(wanted, _) => {
             let first = first.name.index();
             let found = snapshots.iter().rfind(|e| e.name.index() <= wanted);
             Ok(found.ok_or(PlanError::IndexTooLow { generation, wanted, first })?)
@@ -269,8 +284,11 @@ fn sealed_end(last: &Entry, seals: &Seals, target: Target) -> Result<PlannedEnd,
     let seal = demand(seals, &last.name)?;
     let whole =
         PlannedEnd::Commit { at: seal.to, size: seal.size_after, time: seal.time, digest: Some(seal.digest_after) };
-    let Target::Time(wanted) = target else { return Ok(whole) };
-    let within = |c: &&Commit| c.time <= wanted;
+    let within = |c: &&Commit| match target {
+        Target::Time(wanted) => c.time <= wanted,
+        Target::Position(index, offset) => (seal.to.0, c.end) <= (index, offset),
+        Target::Latest | Target::Index(_) => true,
+    };
     Ok(match seal.commits.iter().rfind(within) {
         Some(commit) if commit.end < seal.to.1 => {
             PlannedEnd::Commit { at: (seal.to.0, commit.end), size: commit.size, time: commit.time, digest: None }
@@ -293,6 +311,26 @@ fn check_next(last: &Entry, next: &Entry, seals: &Seals, wanted: Timestamp, end:
     } else {
         Err(PlanError::Hole { before: last.name, next: next.name }.into())
     }
+}
+
+/// The restore ends exactly where it was wanted. The beginning of an index is the end of the one before it only if the
+/// object that stands there, or the one that leads there, says so.
+fn check_position(
+    history: &History,
+    last: &Entry,
+    next: Option<&Entry>,
+    seals: &Seals,
+    (end, wanted): (PlannedEnd, (Index, Offset)),
+) -> Result<(), PlanStop> {
+    let PlannedEnd::Commit { at, .. } = end else { return Ok(()) };
+    let begins_there = |next: &&Entry| (next.name.index(), next.name.offset()) == wanted;
+    let reached = match next.filter(begins_there) {
+        _ if at == wanted => true,
+        Some(next) if wanted.1 == Offset(0) => continues(demand(seals, &last.name)?, demand(seals, &next.name)?),
+        _ => false,
+    };
+    let missing = PlanError::NoCommit { generation: history.generation, wanted };
+    if reached { Ok(()) } else { Err(missing.into()) }
 }
 
 /// Whether `after` begins exactly where `before` ends, with the same database.

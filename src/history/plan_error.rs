@@ -35,6 +35,24 @@ pub enum PlanError {
         /// What there is.
         first: Index,
     },
+    /// The wanted position is not the end of a commit, or not of one that is kept.
+    #[error(
+        "no commit of generation {generation} that is kept ends at {}:{}; points -around TIME lists those that are",
+        wanted.0,
+        wanted.1
+    )]
+    NoCommit {
+        /// Of which generation.
+        generation: Generation,
+        /// What was asked for.
+        wanted: (Index, Offset),
+    },
+    /// A position was asked for, but only seals tell where commits end.
+    #[error(
+        "Litestream wrote generation {0}, so where its commits end is not known; choose a state with -timestamp or \
+         -index"
+    )]
+    CommitsUnknown(Generation),
     /// An object is missing although a later one is there.
     #[error(
         "{} is missing, but {} exists: the history has a hole there; restore a point before it with -timestamp or \

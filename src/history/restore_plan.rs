@@ -16,6 +16,8 @@ pub enum Target {
     Time(Timestamp),
     /// Everything up to the end of this index.
     Index(Index),
+    /// The commit that ends exactly there; at offset 0, the last one before this index.
+    Position(Index, Offset),
 }
 
 impl Target {
@@ -26,7 +28,7 @@ impl Target {
     pub fn preference(self, bounds: Bounds) -> (bool, bool, Timestamp) {
         match self {
             Self::Time(time) => (bounds.contain(time), bounds.begin <= time, bounds.end),
-            Self::Latest | Self::Index(_) => (true, true, bounds.end),
+            Self::Latest | Self::Index(_) | Self::Position(..) => (true, true, bounds.end),
         }
     }
 }

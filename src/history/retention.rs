@@ -76,6 +76,8 @@ pub struct RetentionPlan {
     pub wants_snapshot: bool,
     /// Named points whose objects are not all there.
     pub broken: Vec<String>,
+    /// Every state that was seen after this stays.
+    pub thinned_before: Timestamp,
 }
 
 /// Plans what may be deleted of a replica.
@@ -98,6 +100,7 @@ pub fn plan_retention(
     let now = now.min(newest);
     let mut keep = BTreeMap::new();
     let mut broken = Vec::new();
+    let mut thinned_before = Timestamp::default();
     match policy.everything.filter(|_| !policy.append_only) {
         None => survey.all(&mut |entry| note(&mut keep, entry, &Why::Forever)),
         Some(everything) => {
@@ -110,13 +113,15 @@ pub fn plan_retention(
             }
             let earlier = before(now, policy.grace);
             survey.needed(earlier, everything, &policy.tiers, &mut |entry, _| note(&mut keep, entry, &Why::Grace));
+            thinned_before = before(earlier, everything);
         }
     }
     let mut delete: Vec<Entry> =
         catalog.histories().flat_map(History::entries).filter(|e| !keep.contains_key(&e.name)).copied().collect();
     delete.sort_by_key(|entry| order(&entry.name));
     let wants_snapshot = policy.everything.is_some_and(|everything| survey.wants_snapshot(before(now, everything)));
-    Ok(RetentionPlan { delete, keep, wants_snapshot: wants_snapshot && !policy.append_only, broken })
+    let wants_snapshot = wants_snapshot && !policy.append_only;
+    Ok(RetentionPlan { delete, keep, wants_snapshot, broken, thinned_before })
 }
 
 /// The first reason stays.

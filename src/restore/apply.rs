@@ -47,23 +47,26 @@ pub struct Applied {
 /// # Errors
 /// Which object is at fault, or why the file cannot be written.
 pub fn apply(job: &Job, arrivals: mpsc::Receiver<Arrival>) -> Result<Applied, ApplyError> {
-    let (hashes, replayed) = put_together(job.file.as_ref(), |port| decode(job, arrivals, port))?;
+    let (hashes, replayed) =
+        put_together(job.file.as_ref(), !job.plan.steps.is_empty(), |port| decode(job, arrivals, port))?;
     Ok(Applied { hashes, replayed })
 }
 
-/// Has `decode` fill `file`, if there is one, through the port it is given, and returns the hash of every page beside what it returns.
+/// Has `decode` fill `file`, if there is one, through the port it is given, and returns the hash of every page beside
+/// what it returns. `rewritten`: pages will be written more than once.
 ///
 /// # Errors
 /// Those of `decode`, or why the file cannot be written.
 pub fn put_together<T>(
     file: Option<&File>,
+    rewritten: bool,
     decode: impl FnOnce(ImagePort) -> Result<T, ApplyError>,
 ) -> Result<(PageHashes, T), ApplyError> {
     let (ops, ops_in) = sync_channel(BATCHES_AHEAD);
     let (spare_in, spare) = channel();
     let (flush, flush_in) = sync_channel(1);
     thread::scope(|scope| {
-        let writer = scope.spawn(move || write_and_close(file, &ops_in, &spare_in, flush));
+        let writer = scope.spawn(move || write_and_close(file, rewritten, &ops_in, &spare_in, flush));
         let flusher = scope.spawn(move || flush_when_told(file, &flush_in));
         let decoded = decode(ImagePort { ops, spare });
         let written = writer.join().unwrap_or(Err(ApplyError::WriterStopped));
@@ -80,11 +83,12 @@ pub fn put_together<T>(
 
 fn write_and_close(
     file: Option<&File>,
+    rewritten: bool,
     ops: &Receiver<super::image::Op>,
     spare: &std::sync::mpsc::Sender<super::image::Batch>,
     flush: SyncSender<()>,
 ) -> Result<PageHashes, ApplyError> {
-    let written = write_image(file, ops, spare, &flush);
+    let written = write_image(file, rewritten, ops, spare, &flush);
     drop(flush);
     written
 }

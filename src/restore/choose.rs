@@ -123,7 +123,7 @@ async fn survey(
     }
     // An index is a place within a generation.
     if request.generation.is_none()
-        && !matches!(request.target, Target::Index(_))
+        && !matches!(request.target, Target::Index(_) | Target::Position(..))
         && let Some(bounds) = source.ltx.bounds().await?
     {
         candidates.push(Candidate { source: 0, lineage: Lineage::Ltx, has_snapshot: true, bounds });

@@ -1,27 +1,30 @@
-//! Objects on their way in: small ones are fetched ahead of time, several at once; big ones are streamed.
+//! Objects on their way in, several at once: small ones whole, large ones in parts.
 //!
-//! Memory: whole objects wait in at most [`AHEAD_BYTES`], a streamed one in a few chunks of the store's choosing.
+//! Memory: what has been asked for and not been taken yet is at most [`PART_BYTES`] for each download.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use futures::{StreamExt, stream};
-use replica_backends::{Backend, ByteRange};
+use futures::{Stream, StreamExt, stream};
+use replica_backends::{Backend, ByteRange, Error, ErrorKind, Operation, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use super::Progress;
-use super::source::{collect, read_seal, sealing};
+use super::download::{download, joined};
+use super::source::{read_seal, sealing};
 use crate::history::{PlannedObject, Sealing, plan_key};
+use crate::segment::SEAL_TAIL_BYTES;
 
-/// Objects of up to this size are fetched whole, ahead of time.
-const WHOLE_BYTES_MAX: u64 = 4 << 20;
-/// All objects that wait to be applied, together.
-const AHEAD_BYTES: u64 = 16 << 20;
+/// Objects of up to this size are fetched whole, larger ones in parts of it.
+const PART_BYTES: u64 = 4 << 20;
+/// Parts that may wait in memory, whatever the number of downloads.
+const PARTS_MAX: usize = 8;
 /// Unit in which waiting bytes are counted.
 const PERMIT_BYTES: u64 = 1 << 10;
-/// Chunks of a streamed object that wait to be decoded.
-const CHUNKS_AHEAD: usize = 4;
+/// Pieces of a large object that wait to be decoded.
+const PIECES_AHEAD: usize = 4;
 
 /// An object, ready to be decoded.
 #[derive(Debug)]
@@ -39,14 +42,19 @@ pub struct Arrival {
 pub enum ArrivalBody {
     /// All of them.
     Whole {
-        /// The object.
-        bytes: Bytes,
+        /// The object, in pieces.
+        pieces: Vec<Bytes>,
         /// Its share of the memory for waiting objects.
-        _share: OwnedSemaphorePermit,
+        share: OwnedSemaphorePermit,
     },
-    /// One chunk after the other.
-    Streamed(mpsc::Receiver<replica_backends::Result<Bytes>>),
+    /// One piece after the other.
+    Streamed(mpsc::Receiver<std::result::Result<Bytes, Broken>>),
 }
+
+/// The rest of an object cannot be had; the fetching side knows why.
+#[derive(Debug, thiserror::Error)]
+#[error("the replica could not be read to the end")]
+pub struct Broken;
 
 /// Hands `objects` to `out` in their order. Ends early if nobody listens any more.
 ///
@@ -58,16 +66,19 @@ pub async fn fetch(
     parallelism: usize,
     progress: &dyn Progress,
     out: mpsc::Sender<Arrival>,
-) -> replica_backends::Result<()> {
-    let ahead = Ahead::new();
-    let fetches = objects.into_iter().map(|object| fetch_one(Arc::clone(&backend), object, ahead.clone()));
-    let mut fetches = stream::iter(fetches).buffered(parallelism.max(1));
-    while let Some(fetched) = fetches.next().await {
-        let (object, sealing, whole) = fetched?;
-        let key = plan_key(&object.name);
+) -> Result<()> {
+    let files = objects.iter().map(|object| (plan_key(&object.name), object.stored_bytes)).collect();
+    let mut parts = parts(Arc::clone(&backend), files, parallelism);
+    for object in objects {
+        let Some(part) = parts.next().await.transpose()? else { break };
+        let sealing = match (&object.seal, part.is_last) {
+            (_, true) => sealing_of(&part.pieces),
+            (Some(seal), false) => Sealing::Sealed(seal.clone()),
+            (None, false) => read_seal(backend.as_ref(), &object.name, object.stored_bytes).await?,
+        };
         let arrival = |body| Arrival { object, sealing, body };
-        if !deliver(backend.as_ref(), &key, whole, progress, &out, arrival).await? {
-            return Ok(());
+        if !deliver(progress, part, &mut parts, &out, arrival).await? {
+            break;
         }
     }
     Ok(())
@@ -83,130 +94,175 @@ pub async fn fetch_bodies(
     parallelism: usize,
     progress: &dyn Progress,
     out: mpsc::Sender<ArrivalBody>,
-) -> replica_backends::Result<()> {
-    let ahead = Ahead::new();
-    let fetches = files.into_iter().map(|(key, stored_bytes)| {
-        let (backend, ahead) = (Arc::clone(&backend), ahead.clone());
-        async move {
-            let whole = ahead.whole(backend.as_ref(), &key, stored_bytes).await?;
-            Ok::<_, replica_backends::Error>((key, whole))
-        }
-    });
-    let mut fetches = stream::iter(fetches).buffered(parallelism.max(1));
-    while let Some(fetched) = fetches.next().await {
-        let (key, whole) = fetched?;
-        if !deliver(backend.as_ref(), &key, whole, progress, &out, |body| body).await? {
-            return Ok(());
+) -> Result<()> {
+    let mut parts = parts(backend, files, parallelism);
+    while let Some(part) = parts.next().await.transpose()? {
+        if !deliver(progress, part, &mut parts, &out, |body| body).await? {
+            break;
         }
     }
     Ok(())
 }
 
-/// Sends an object, whole if it is there and else chunk by chunk; false if nobody listens any more.
+/// What the end of a whole object says.
+fn sealing_of(pieces: &[Bytes]) -> Sealing {
+    let stored_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let end = pieces.last().filter(|end| end.len() as u64 >= SEAL_TAIL_BYTES);
+    let found = end.and_then(|end| sealing(end, stored_bytes).ok());
+    found.unwrap_or_else(|| sealing(&joined(pieces.to_vec()), stored_bytes).unwrap_or(Sealing::Unsealed))
+}
+
+/// A piece of an object that has been fetched.
+struct Part {
+    pieces: Vec<Bytes>,
+    /// Nothing of the object comes behind it.
+    is_last: bool,
+    share: OwnedSemaphorePermit,
+}
+
+/// Sends the object that begins with `first`, whole or piece by piece; false if nobody listens any more.
 async fn deliver<T>(
-    backend: &dyn Backend,
-    key: &str,
-    whole: Option<Whole>,
     progress: &dyn Progress,
+    first: Part,
+    parts: &mut (impl Stream<Item = Result<Part>> + Unpin),
     out: &mpsc::Sender<T>,
     arrival: impl FnOnce(ArrivalBody) -> T,
-) -> replica_backends::Result<bool> {
-    if let Some((bytes, permit)) = whole {
-        progress.advance(bytes.len() as u64);
-        return Ok(out.send(arrival(ArrivalBody::Whole { bytes, _share: permit })).await.is_ok());
+) -> Result<bool> {
+    if first.is_last {
+        progress.advance(first.pieces.iter().map(|piece| piece.len() as u64).sum());
+        let whole = ArrivalBody::Whole { pieces: first.pieces, share: first.share };
+        return Ok(out.send(arrival(whole)).await.is_ok());
     }
-    let mut chunks = backend.get(key, ByteRange::All).await?;
-    let (chunks_out, body) = mpsc::channel(CHUNKS_AHEAD);
+    let (pieces_out, body) = mpsc::channel(PIECES_AHEAD);
     if out.send(arrival(ArrivalBody::Streamed(body))).await.is_err() {
         return Ok(false);
     }
-    while let Some(chunk) = chunks.next().await {
-        progress.advance(chunk.as_ref().map_or(0, Bytes::len) as u64);
-        if chunks_out.send(chunk).await.is_err() {
-            break;
+    let mut part = first;
+    loop {
+        for piece in part.pieces {
+            progress.advance(piece.len() as u64);
+            if pieces_out.send(Ok(piece)).await.is_err() && out.is_closed() {
+                return Ok(false);
+            }
         }
-    }
-    Ok(true)
-}
-
-type Whole = (Bytes, OwnedSemaphorePermit);
-
-async fn fetch_one(
-    backend: Arc<dyn Backend>,
-    object: PlannedObject,
-    ahead: Ahead,
-) -> replica_backends::Result<(PlannedObject, Sealing, Option<Whole>)> {
-    let key = plan_key(&object.name);
-    let Some((bytes, permit)) = ahead.whole(backend.as_ref(), &key, object.stored_bytes).await? else {
-        let sealing = match &object.seal {
-            Some(seal) => Sealing::Sealed(seal.clone()),
-            None => read_seal(backend.as_ref(), &object.name, object.stored_bytes).await?,
+        if part.is_last {
+            return Ok(true);
+        }
+        part = match parts.next().await {
+            Some(Ok(next)) => next,
+            Some(Err(error)) => {
+                // That nobody reads it any more is no fault.
+                let _ = pieces_out.send(Err(Broken)).await;
+                return Err(error);
+            }
+            None => return Ok(true),
         };
-        return Ok((object, sealing, None));
-    };
-    let sealing = sealing(&bytes, bytes.len() as u64).unwrap_or(Sealing::Unsealed);
-    Ok((object, sealing, Some((bytes, permit))))
+    }
 }
 
-/// The memory for objects that wait.
-#[derive(Debug, Clone)]
-struct Ahead(Arc<Semaphore>);
-
-impl Ahead {
-    fn new() -> Self {
-        Self(Arc::new(Semaphore::new((AHEAD_BYTES / PERMIT_BYTES) as usize)))
-    }
-
-    /// A small object; `None` for one that has to be streamed.
-    async fn whole(
-        &self,
-        backend: &dyn Backend,
-        key: &str,
-        stored_bytes: u64,
-    ) -> replica_backends::Result<Option<Whole>> {
-        if stored_bytes > WHOLE_BYTES_MAX {
-            return Ok(None);
+/// The parts of all `files`, in order. They are fetched ahead of time, also while nobody asks for the next one.
+fn parts(
+    backend: Arc<dyn Backend>,
+    files: Vec<(String, u64)>,
+    parallelism: usize,
+) -> impl Stream<Item = Result<Part>> + Unpin {
+    let room = parallelism.clamp(2, PARTS_MAX) as u64 * (PART_BYTES / PERMIT_BYTES + 1);
+    let room = Arc::new(Semaphore::new(room as usize));
+    let ranges = files.into_iter().flat_map(|(key, stored_bytes)| {
+        let key: Arc<str> = key.into();
+        ranges(stored_bytes).map(move |(range, bytes, is_last)| (Arc::clone(&key), range, bytes, is_last))
+    });
+    let fetched = stream::iter(ranges).then(move |(key, range, bytes, is_last)| {
+        let (backend, room) = (Arc::clone(&backend), Arc::clone(&room));
+        async move {
+            // Asked for in order, so the part that is wanted next never waits for memory that later ones hold.
+            let permits = (bytes / PERMIT_BYTES + 1) as u32;
+            let share = room.acquire_many_owned(permits).await.map_err(|closed| {
+                Error::new(ErrorKind::Unavailable, Operation::Get, key.as_ref(), backend.location(), closed)
+            })?;
+            let part = async move {
+                let pieces = download(backend.as_ref(), &key, range).await?;
+                Ok(Part { pieces, is_last, share })
+            };
+            Ok(Running(tokio::spawn(part)))
         }
-        let permits = (stored_bytes / PERMIT_BYTES + 1) as u32;
-        // The semaphore is fair and the objects ask in their order, so the one that is applied next is never starved.
-        let permit = Arc::clone(&self.0).acquire_many_owned(permits).await.map_err(|closed| {
-            let kind = replica_backends::ErrorKind::Unavailable;
-            replica_backends::Error::new(kind, replica_backends::Operation::Get, "", backend.location(), closed)
-        })?;
-        let bytes = collect(backend.get(key, ByteRange::All).await?).await?;
-        Ok(Some((bytes, permit)))
+    });
+    let done = fetched.map(|running: Result<Running>| async move { running?.done().await });
+    Box::pin(done.buffered(parallelism.max(1)))
+}
+
+/// The ranges in which an object of so many bytes is fetched: range, bytes, and whether it is the last.
+fn ranges(stored_bytes: u64) -> impl Iterator<Item = (ByteRange, u64, bool)> {
+    let count = stored_bytes.div_ceil(PART_BYTES).max(1);
+    (0..count).map(move |n| {
+        if count == 1 {
+            return (ByteRange::All, stored_bytes, true);
+        }
+        let start = n * PART_BYTES;
+        let len = PART_BYTES.min(stored_bytes - start);
+        (ByteRange::Slice { start, len }, len, n + 1 == count)
+    })
+}
+
+/// A download on its way. It stops when nobody waits for it any more.
+struct Running(JoinHandle<Result<Part>>);
+
+impl Running {
+    async fn done(mut self) -> Result<Part> {
+        match (&mut self.0).await {
+            Ok(part) => part,
+            Err(stopped) => Err(Error::new(ErrorKind::Unavailable, Operation::Get, "", "the download", stopped)),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 /// The bytes of an arrival for a blocking reader.
 #[derive(Debug)]
 pub struct ArrivalReader {
-    body: ArrivalBody,
-    chunk: Bytes,
+    rest: Rest,
+    piece: Bytes,
+}
+
+#[derive(Debug)]
+enum Rest {
+    Whole(std::vec::IntoIter<Bytes>, OwnedSemaphorePermit),
+    Streamed(mpsc::Receiver<std::result::Result<Bytes, Broken>>),
 }
 
 impl ArrivalReader {
     /// Reads `body`; must not be used on an async thread.
     pub fn new(body: ArrivalBody) -> Self {
-        let chunk = match &body {
-            ArrivalBody::Whole { bytes, .. } => bytes.clone(),
-            ArrivalBody::Streamed(_) => Bytes::new(),
+        let rest = match body {
+            ArrivalBody::Whole { pieces, share } => Rest::Whole(pieces.into_iter(), share),
+            ArrivalBody::Streamed(pieces) => Rest::Streamed(pieces),
         };
-        Self { body, chunk }
+        Self { rest, piece: Bytes::new() }
+    }
+
+    fn next(&mut self) -> Option<std::result::Result<Bytes, Broken>> {
+        match &mut self.rest {
+            Rest::Whole(pieces, _share) => pieces.next().map(Ok),
+            Rest::Streamed(pieces) => pieces.blocking_recv(),
+        }
     }
 }
 
 impl Read for ArrivalReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.chunk.is_empty() {
-            let ArrivalBody::Streamed(chunks) = &mut self.body else { return Ok(0) };
-            match chunks.blocking_recv() {
-                Some(chunk) => self.chunk = chunk.map_err(io::Error::other)?,
+        while self.piece.is_empty() {
+            match self.next() {
+                Some(piece) => self.piece = piece.map_err(io::Error::other)?,
                 None => return Ok(0),
             }
         }
-        let n = out.len().min(self.chunk.len());
-        self.chunk.split_to(n).copy_to_slice(&mut out[..n]);
+        let n = out.len().min(self.piece.len());
+        self.piece.split_to(n).copy_to_slice(&mut out[..n]);
         Ok(n)
     }
 }

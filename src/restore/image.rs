@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError};
 
+use rustix::fs::FallocateFlags;
+
 use super::error::{ApplyError, ObjectFault};
 use crate::history::ObjectName;
 use crate::segment::{PageHashes, StateDigest, page_hash};
@@ -14,6 +16,13 @@ use crate::types::{PageCount, PageNo, PageSize};
 pub const BATCH_BYTES: usize = 512 << 10;
 /// The kernel is told to write to disk each time this many bytes have been written, so that little is left for the end.
 const FLUSH_BYTES: u64 = 32 << 20;
+/// Only runs of this many bytes count. Flushing pages here and there costs more than it saves: each flush lays out and
+/// writes other gaps between those of the one before, while at the end all of it is one run.
+const FLUSH_RUN_BYTES: usize = 64 << 10;
+
+/// Linux caches in one piece what is written at once, and ext4 goes through all blocks of a piece to replace one: after
+/// long runs, replacing pages takes several times as long.
+const REWRITTEN_RUN_BYTES: usize = 16 << 10;
 
 /// Pages on their way to the file.
 #[derive(Debug, Default)]
@@ -55,23 +64,26 @@ pub enum Op {
     Write(Batch),
     /// The database has this size now.
     Resize(PageCount),
+    /// The database will have this size, and its pages come in any order.
+    Reserve(PageCount),
     /// Compare with a seal.
     Expect(Expected),
 }
 
 /// Carries out `ops` until their sender is gone, and returns the hashes of all pages. Used batches go to `spare`.
-/// Without a file nothing is written: the hashes alone are wanted.
+/// Without a file nothing is written: the hashes alone are wanted. `rewritten`: pages will be written more than once.
 ///
 /// # Errors
 /// If the file cannot be written, or the database is not what a seal says.
 pub fn write_image(
     file: Option<&File>,
+    rewritten: bool,
     ops: &Receiver<Op>,
     spare: &Sender<Batch>,
     flush: &SyncSender<()>,
 ) -> Result<PageHashes, ApplyError> {
     let Ok(Op::Begin(page_size)) = ops.recv() else { return Ok(PageHashes::new(PageSize::SMALLEST)) };
-    let mut image = Image { file, page_size, hashes: PageHashes::new(page_size), unflushed_bytes: 0 };
+    let mut image = Image { file, page_size, rewritten, hashes: PageHashes::new(page_size), unflushed_bytes: 0 };
     for op in ops {
         match op {
             Op::Begin(_) => {}
@@ -84,6 +96,7 @@ pub fn write_image(
                 let _ = spare.send(batch);
             }
             Op::Resize(size) => image.resize(size)?,
+            Op::Reserve(size) => image.reserve(size)?,
             Op::Expect(expected) => image.expect(&expected)?,
         }
     }
@@ -93,6 +106,8 @@ pub fn write_image(
 struct Image<'f> {
     file: Option<&'f File>,
     page_size: PageSize,
+    /// Pages are written more than once.
+    rewritten: bool,
     hashes: PageHashes,
     unflushed_bytes: u64,
 }
@@ -107,16 +122,34 @@ impl Image<'_> {
         let mut start = 0;
         for run in batch.pages.chunk_by(|a, b| a.slot() + 1 == b.slot()) {
             let end = start + run.len() * size;
-            file.write_all_at(&batch.bytes[start..end], run[0].file_offset(self.page_size))?;
+            self.write_run(file, &batch.bytes[start..end], run[0].file_offset(self.page_size))?;
+            if end - start >= FLUSH_RUN_BYTES {
+                self.unflushed_bytes += (end - start) as u64;
+            }
             start = end;
         }
-        self.unflushed_bytes += batch.bytes.len() as u64;
         Ok(())
+    }
+
+    fn write_run(&self, file: &File, run: &[u8], offset: u64) -> io::Result<()> {
+        if !self.rewritten {
+            return file.write_all_at(run, offset);
+        }
+        let pieces = run.chunks(REWRITTEN_RUN_BYTES).zip((offset..).step_by(REWRITTEN_RUN_BYTES));
+        pieces.into_iter().try_for_each(|(piece, offset)| file.write_all_at(piece, offset))
     }
 
     fn resize(&mut self, size: PageCount) -> io::Result<()> {
         self.hashes.resize(size);
         self.file.map_or(Ok(()), |file| file.set_len(size.bytes(self.page_size)))
+    }
+
+    fn reserve(&mut self, size: PageCount) -> io::Result<()> {
+        // Laid out at once, the file has no gaps. Not every file system can do it, and none has to.
+        if let (Some(file), true) = (self.file, size > PageCount(0)) {
+            let _ = rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size.bytes(self.page_size));
+        }
+        self.resize(size)
     }
 
     fn expect(&self, expected: &Expected) -> Result<(), ApplyError> {
@@ -208,6 +241,12 @@ impl ImageWriter {
     pub fn resize(&mut self, size: PageCount) -> Result<(), WriterStopped> {
         self.flush()?;
         self.send(Op::Resize(size))
+    }
+
+    /// The database will have this size; its pages may come in any order.
+    pub fn reserve(&mut self, size: PageCount) -> Result<(), WriterStopped> {
+        self.flush()?;
+        self.send(Op::Reserve(size))
     }
 
     /// Compares with a seal.

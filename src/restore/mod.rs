@@ -3,12 +3,16 @@
 //! Nothing appears under the target's name before every object has been verified and the file is on disk.
 
 mod apply;
+mod attempts;
 mod choose;
+mod download;
 mod error;
+mod extent;
 mod fetch;
 mod forward;
 mod image;
 mod ltx;
+mod newest;
 mod pending;
 mod points;
 mod publish;
@@ -20,7 +24,6 @@ mod source;
 pub mod verify;
 mod wal_stream;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use tokio::sync::mpsc;
 
 pub use choose::{Choice, GenerationChoice};
 pub use error::{ApplyError, ObjectFault, RestoreError};
+pub use extent::{Cost, Extent, Gap, Granularity};
 pub use forward::{Forward, rebuild_hashes};
 pub use image::Edge;
 pub use ltx::{LtxChoice, LtxObjectFault, LtxSource};
@@ -37,19 +41,16 @@ pub use replay::Uncommitted;
 pub use report::{Proof, Reached, RestoreReport};
 pub use source::{NamedBackend, Source};
 
-use crate::history::{ObjectName, PlanError, PlannedEnd, PlannedObject, RestorePlan, Target};
+use crate::history::{PlannedEnd, PlannedObject, RestorePlan, Target};
 use crate::types::{Clock, Generation, SystemClock, Txid};
 use apply::{Applied, Job};
+use attempts::Attempts;
 use fetch::Arrival;
+use newest::Split;
 use publish::Staged;
 
-/// Arrivals that wait to be decoded, beside those being fetched.
-const ARRIVALS_AHEAD: usize = 4;
-/// How often a restore begins anew because objects it had planned were merged or removed meanwhile.
-const PLANS_MAX: usize = 3;
-/// Damaged merged ranges for which a restore begins anew.
-const AVOIDED_MAX: usize = 64;
-
+/// Arrivals that wait to be decoded. Their memory is bounded elsewhere; with few of them the decoder would often sleep.
+const ARRIVALS_AHEAD: usize = 64;
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
 pub struct RestoreRequest {
@@ -100,31 +101,25 @@ pub async fn restore(
 ) -> Result<RestoreReport, RestoreError> {
     publish::refuse_existing(&request.output)?;
     sidecars::check_unused(&request.output)?;
-    let (mut plans, mut avoided) = (1, BTreeSet::new());
+    let mut attempts = Attempts::default();
     loop {
-        let choice = choose::choose(replicas, request, &avoided, progress).await?;
+        let choice = attempts.next(replicas, request, progress).await?;
         let staged = Staged::create(&request.output)?;
-        let (restored, doubtful) = match choice {
-            Choice::Generation(choice) => {
-                let filled = fill(&staged, &choice, request, progress).await;
-                let doubtful = filled.as_ref().map_or_else(|e| doubtful_ranges(e, &choice.plan), |_| Vec::new());
-                let report = |done| RestoreReport::new(choice.source.name, request.target, &choice.plan, done);
-                (filled.map(report), doubtful)
-            }
-            Choice::Ltx(choice) => (ltx::fill(&staged, choice, request, progress).await, Vec::new()),
-        };
-        let report = match restored {
-            Ok(report) => report,
-            Err(error) if is_outdated(&error) && plans < PLANS_MAX => {
-                plans += 1;
-                continue;
-            }
-            Err(error) if doubtful.is_empty() || avoided.len() + doubtful.len() > AVOIDED_MAX => return Err(error),
-            Err(error) => {
-                progress.warn(&format!("{error}; restoring from finer objects instead"));
-                avoided.extend(doubtful);
-                continue;
-            }
+        let report = match choice {
+            Choice::Generation(choice) => match fill(&staged, &choice, attempts.in_order, request, progress).await {
+                Ok(done) => RestoreReport::new(choice.source.name, request.target, &choice.plan, done),
+                Err(error) => {
+                    attempts.note(choice.plan, error)?;
+                    continue;
+                }
+            },
+            Choice::Ltx(choice) => match ltx::fill(&staged, choice, request, progress).await {
+                Ok(report) => report,
+                Err(error) => {
+                    attempts.note_listed(error)?;
+                    continue;
+                }
+            },
         };
         publish(staged, &request.output, progress)?;
         return Ok(report);
@@ -140,13 +135,14 @@ pub async fn plan(
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Choice, RestoreError> {
-    choose::choose(replicas, request, &BTreeSet::new(), progress).await
+    Attempts::default().next(replicas, request, progress).await
 }
 
 /// Fetches, decodes, applies and verifies everything that the plan names.
 async fn fill(
     staged: &Staged,
     choice: &GenerationChoice,
+    in_order: bool,
     request: &RestoreRequest,
     progress: &dyn Progress,
 ) -> Result<Applied, RestoreError> {
@@ -160,8 +156,12 @@ async fn fill(
     let file = Some(staged.file()?);
     let job = Job { plan: plan.clone(), file, spill: staged.spill_path(), size_max_bytes: available };
     progress.begin(plan.stored_bytes());
-    let objects = plan.objects().cloned().collect();
-    let applying = move |arrivals| apply::apply(&job, arrivals);
+    let split = if in_order { None } else { Split::of(plan) };
+    let objects = split.as_ref().map_or_else(|| plan.objects().cloned().collect(), |split| split.order(plan));
+    let applying = move |arrivals| match split {
+        Some(split) => newest::apply(&job, &split, arrivals),
+        None => apply::apply(&job, arrivals),
+    };
     let (fetched, applied) = fetch_and(source, objects, request.parallelism, progress, applying).await;
     if let Err(error) = &applied
         && let Some(bytes) = space_missing(error)
@@ -193,9 +193,8 @@ fn outcome<T>(
     worked: Result<T, ApplyError>,
 ) -> Result<T, RestoreError> {
     match (fetched, worked) {
-        (Err(error), Err(ApplyError::Interrupted) | Ok(_)) => {
-            Err(RestoreError::Unreadable { name: name.to_owned(), source: error })
-        }
+        // Without a listener there is no error of fetching, so this one came first.
+        (Err(error), _) => Err(RestoreError::Unreadable { name: name.to_owned(), source: error }),
         (_, Err(error)) => Err(RestoreError::Apply { name: name.to_owned(), source: error }),
         (Ok(()), Ok(done)) => Ok(done),
     }
@@ -221,31 +220,6 @@ fn needed_bytes(plan: &RestorePlan) -> u64 {
         PlannedEnd::LastCommit { .. } => snapshot.size_after,
     };
     end.max(snapshot.size_after).bytes(snapshot.page_size)
-}
-
-/// Whether the objects planned are no longer those that are there, so that another plan may succeed.
-fn is_outdated(error: &RestoreError) -> bool {
-    match error {
-        RestoreError::Unreadable { source, .. } => source.kind() == replica_backends::ErrorKind::NotFound,
-        RestoreError::Apply { source: ApplyError::Object(_, fault), .. } => matches!(**fault, ObjectFault::Changed),
-        _ => false,
-    }
-}
-
-/// The merged ranges that a restore may fail for: the one that is at fault, or, if what follows does not continue the
-/// state, any of them. Finer objects hold what they hold, so it is worth trying without.
-fn doubtful_ranges(error: &RestoreError, plan: &RestorePlan) -> Vec<ObjectName> {
-    let RestoreError::Apply { source, .. } = error else { return Vec::new() };
-    let ranges = plan.steps.iter().map(|step| step.name).filter(|name| name.range().is_some());
-    match source {
-        ApplyError::Object(name, _) | ApplyError::Plan(PlanError::Misplaced(name, ..)) if name.range().is_some() => {
-            vec![*name]
-        }
-        ApplyError::Object(_, fault) if matches!(**fault, ObjectFault::State { edge: Edge::Before, .. }) => {
-            ranges.collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// Moves orphans out of the way and gives the file its name.

@@ -8,10 +8,10 @@ use super::fetch::{Arrival, ArrivalBody, ArrivalReader};
 use super::image::{Edge, Expected, ImageWriter};
 use super::pending::Pending;
 use super::wal_stream::{Frame, WalStream};
-use crate::history::{ObjectName, PlanError, PlannedEnd, RestorePlan, Sealing, check_place, covers};
+use crate::history::{ObjectName, PlanError, PlannedEnd, PlannedObject, RestorePlan, Sealing, check_place, covers};
 use crate::segment::{Commit, Decoder, Seal};
 use crate::types::{Index, Offset, PageCount};
-use crate::wal::Salts;
+use crate::wal::{Chain, Salts};
 
 /// Frames at the end of an index that no commit followed; they are not part of any state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,24 @@ impl<'p> Replay<'p> {
             pending: Pending::new(page_size, spill),
             uncommitted: Vec::new(),
         }
+    }
+
+    /// Continues the state that `before` ends with, a database of `size`, where `next` begins.
+    pub fn after(
+        plan: &'p RestorePlan,
+        image: ImageWriter,
+        (before, size): (ObjectName, PageCount),
+        next: &PlannedObject,
+        size_max_bytes: u64,
+        spill: &Path,
+    ) -> Self {
+        let mut replay = Self::new(plan, image, size, size_max_bytes, spill);
+        replay.last = before;
+        if let Some(seal) = next.seal.as_ref().filter(|seal| seal.from.1 > Offset(0)) {
+            let Seal { order, page_size, salts, checksum_before: checksum, .. } = **seal;
+            replay.wal = WalStream::within(Chain { order, page_size, salts, checksum }, seal.from.1);
+        }
+        replay
     }
 
     /// Replays one object.
@@ -297,7 +315,7 @@ impl Commits<'_> {
 }
 
 /// A size that the disk has no room for is not taken at its word: memory for its hashes would be asked for.
-fn check_size(size: PageCount, image: &ImageWriter, max_bytes: u64) -> Result<(), ObjectFault> {
+pub fn check_size(size: PageCount, image: &ImageWriter, max_bytes: u64) -> Result<(), ObjectFault> {
     let bytes = size.bytes(image.page_size());
     if bytes > max_bytes { Err(ObjectFault::Size(bytes)) } else { Ok(()) }
 }

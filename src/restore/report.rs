@@ -105,6 +105,7 @@ impl fmt::Display for RestoreReport {
             Target::Latest => f.write_str("asked for the latest state")?,
             Target::Time(time) => write!(f, "asked for {time}")?,
             Target::Index(index) => write!(f, "asked for the end of index {index}")?,
+            Target::Position(index, offset) => write!(f, "asked for {index}:{offset}")?,
         }
         if self.beyond_end {
             f.write_str(", which is after the newest commit")?;

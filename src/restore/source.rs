@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use replica_backends::{Backend, ByteRange};
 
+use super::download::read;
 use super::ltx::LtxSource;
 use crate::history::keys::{GENERATIONS, RANGES};
 use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
@@ -109,7 +109,7 @@ pub(super) async fn read_seal(
     let mut suffix = SEAL_TAIL_BYTES;
     loop {
         let key = crate::history::plan_key(name);
-        let tail = collect(backend.get(&key, ByteRange::Suffix(suffix)).await?).await?;
+        let tail = read(backend, &key, ByteRange::Suffix(suffix)).await?;
         match sealing(&tail, stored_bytes) {
             Ok(sealing) => return Ok(sealing),
             Err(more) if more > suffix => suffix = more,
@@ -126,16 +126,4 @@ pub(super) fn sealing(tail: &[u8], stored_bytes: u64) -> Result<Sealing, u64> {
         Ok(Tail::NeedsBytes(bytes)) => Err(bytes),
         Err(fault) => Ok(Sealing::Damaged(fault)),
     }
-}
-
-/// A whole stream in memory; for small objects and tails only.
-pub(super) async fn collect(mut stream: replica_backends::ByteStream) -> replica_backends::Result<Bytes> {
-    let Some(first) = stream.next().await.transpose()? else { return Ok(Bytes::new()) };
-    let Some(second) = stream.next().await.transpose()? else { return Ok(first) };
-    let mut all = BytesMut::from(first.as_ref());
-    all.extend_from_slice(&second);
-    while let Some(chunk) = stream.next().await.transpose()? {
-        all.extend_from_slice(&chunk);
-    }
-    Ok(all.freeze())
 }

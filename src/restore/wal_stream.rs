@@ -16,7 +16,7 @@ pub struct Frame<'a> {
 }
 
 /// Invariant: `verified` is at most `received`, and the bytes between them are in `carry`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WalStream {
     page_size: PageSize,
     header: Option<WalHeader>,

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::content::ContentHasher;
-use super::lz4::{FrameReader, Lz4Fault, Part};
+use super::lz4::{FrameReader, Lz4Fault, Part, Scratch};
 use super::{Seal, SealFault};
 
 /// Why an object cannot be used. The caller adds the object's name.
@@ -25,7 +25,8 @@ pub enum DecodeFault {
 /// Data handed out is not proved until [`Decoder::finish`] has returned: nothing made from it may be published before.
 pub struct Decoder<R> {
     frames: FrameReader<R>,
-    content: ContentHasher,
+    /// `None`: something else will prove the data.
+    content: Option<ContentHasher>,
     raw_bytes: u64,
     seal: Option<Seal>,
     ended: bool,
@@ -34,7 +35,14 @@ pub struct Decoder<R> {
 impl<R: Read> Decoder<R> {
     /// Reads the object that `input` yields.
     pub fn new(input: R) -> Self {
-        Self { frames: FrameReader::new(input), content: ContentHasher::new(), raw_bytes: 0, seal: None, ended: false }
+        let content = Some(ContentHasher::new());
+        Self { frames: FrameReader::new(input), content, raw_bytes: 0, seal: None, ended: false }
+    }
+
+    /// The same, but nothing is hashed: for data that something else proves, such as the digest of the database that
+    /// is made of it. The buffers are used again.
+    pub fn unproved(input: R, scratch: Scratch) -> Self {
+        Self { frames: FrameReader::unchecked(input, scratch), content: None, raw_bytes: 0, seal: None, ended: false }
     }
 
     /// The next block of data; `None` after the last.
@@ -45,7 +53,9 @@ impl<R: Read> Decoder<R> {
         while !self.ended {
             match self.frames.next()? {
                 Part::Block => {
-                    self.content.update(self.frames.block());
+                    if let Some(content) = &mut self.content {
+                        content.update(self.frames.block());
+                    }
                     self.raw_bytes += self.frames.block().len() as u64;
                     return Ok(Some(self.frames.block()));
                 }
@@ -64,15 +74,24 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// If the object is cut short or damaged, or its data is not what its seal says.
-    pub fn finish(mut self) -> Result<Option<Seal>, DecodeFault> {
+    pub fn finish(self) -> Result<Option<Seal>, DecodeFault> {
+        self.finish_and_keep().map(|(seal, _)| seal)
+    }
+
+    /// The same, and the buffers for the next decoder.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn finish_and_keep(mut self) -> Result<(Option<Seal>, Scratch), DecodeFault> {
         while self.next_block()?.is_some() {}
-        let Some(seal) = self.seal else { return Ok(None) };
+        let scratch = self.frames.into_scratch();
+        let Some(seal) = self.seal else { return Ok((None, scratch)) };
         if seal.raw_bytes != self.raw_bytes {
             return Err(DecodeFault::Data("length"));
         }
-        if seal.content != self.content.finish() {
+        if self.content.is_some_and(|content| seal.content != content.finish()) {
             return Err(DecodeFault::Data("content hash"));
         }
-        Ok(Some(seal))
+        Ok((Some(seal), scratch))
     }
 }

@@ -59,37 +59,46 @@ struct Descriptor {
     block_bytes_max: usize,
 }
 
+/// The buffers of a reader, which the next one can use again: making them costs more than reading a small object.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    compressed: Vec<u8>,
+    block: Vec<u8>,
+    window: Vec<u8>,
+}
+
 /// Reads the frames of one object, block by block, in memory bounded by the block size.
 pub struct FrameReader<R> {
     input: R,
     frame: Option<Descriptor>,
-    content: Xxh32,
+    /// `None`: content checksums are passed by.
+    content: Option<Xxh32>,
     content_bytes: u64,
-    compressed: Vec<u8>,
-    block: Vec<u8>,
+    scratch: Scratch,
     len: usize,
-    window: Vec<u8>,
     frames: u32,
 }
 
 impl<R: Read> FrameReader<R> {
     pub fn new(input: R) -> Self {
-        Self {
-            input,
-            frame: None,
-            content: Xxh32::new(0),
-            content_bytes: 0,
-            compressed: Vec::new(),
-            block: Vec::new(),
-            len: 0,
-            window: Vec::new(),
-            frames: 0,
-        }
+        let content = Some(Xxh32::new(0));
+        Self { input, frame: None, content, content_bytes: 0, scratch: Scratch::default(), len: 0, frames: 0 }
+    }
+
+    /// The same, with used buffers, and without looking at content checksums.
+    pub fn unchecked(input: R, mut scratch: Scratch) -> Self {
+        scratch.window.clear();
+        Self { scratch, content: None, ..Self::new(input) }
+    }
+
+    /// Its buffers, for the next one.
+    pub fn into_scratch(self) -> Scratch {
+        self.scratch
     }
 
     /// The data of the block that [`FrameReader::next`] announced.
     pub fn block(&self) -> &[u8] {
-        &self.block[..self.len]
+        &self.scratch.block[..self.len]
     }
 
     /// Moves to the next part of the object. Frames that follow one another are one run of data.
@@ -163,8 +172,9 @@ impl<R: Read> FrameReader<R> {
             content_bytes,
             block_bytes_max,
         });
-        (self.content, self.content_bytes) = (Xxh32::new(0), 0);
-        self.window.clear();
+        self.content = self.content.as_ref().map(|_| Xxh32::new(0));
+        self.content_bytes = 0;
+        self.scratch.window.clear();
         self.frames += 1;
         Ok(())
     }
@@ -180,25 +190,29 @@ impl<R: Read> FrameReader<R> {
         if len > frame.block_bytes_max {
             return Err(Lz4Fault::Damaged("block length"));
         }
-        self.compressed.resize(len, 0);
-        self.input.read_exact(&mut self.compressed).map_err(read_fault)?;
-        if frame.block_checksums && u32::from_le_bytes(self.take()?) != xxh32(&self.compressed, 0) {
-            return Err(Lz4Fault::Damaged("block checksum"));
+        let Scratch { compressed, block, window } = &mut self.scratch;
+        compressed.resize(len, 0);
+        self.input.read_exact(compressed).map_err(read_fault)?;
+        if frame.block_checksums {
+            let mut found = [0; 4];
+            self.input.read_exact(&mut found).map_err(read_fault)?;
+            if u32::from_le_bytes(found) != xxh32(compressed, 0) {
+                return Err(Lz4Fault::Damaged("block checksum"));
+            }
         }
         if field & STORED != 0 {
-            std::mem::swap(&mut self.compressed, &mut self.block);
+            std::mem::swap(compressed, block);
             self.len = len;
         } else {
-            self.block.resize(frame.block_bytes_max, 0);
+            block.resize(frame.block_bytes_max, 0);
             let damaged = |_| Lz4Fault::Damaged("block");
-            self.len = lz4_flex::block::decompress_into_with_dict(&self.compressed, &mut self.block, &self.window)
-                .map_err(damaged)?;
+            self.len = lz4_flex::block::decompress_into_with_dict(compressed, block, window).map_err(damaged)?;
         }
         if !frame.independent {
             self.remember();
         }
-        if frame.content_checksum {
-            self.content.update(&self.block[..self.len]);
+        if let Some(content) = self.content.as_mut().filter(|_| frame.content_checksum) {
+            content.update(&self.scratch.block[..self.len]);
         }
         self.content_bytes += self.len as u64;
         Ok(true)
@@ -206,17 +220,18 @@ impl<R: Read> FrameReader<R> {
 
     /// Keeps the last 64 KiB for the next block of a frame with linked blocks.
     fn remember(&mut self) {
-        self.window.extend_from_slice(&self.block[self.len.saturating_sub(WINDOW_BYTES)..self.len]);
-        let surplus = self.window.len().saturating_sub(WINDOW_BYTES);
-        self.window.drain(..surplus);
+        let Scratch { block, window, .. } = &mut self.scratch;
+        window.extend_from_slice(&block[self.len.saturating_sub(WINDOW_BYTES)..self.len]);
+        let surplus = window.len().saturating_sub(WINDOW_BYTES);
+        window.drain(..surplus);
     }
 
     fn end_frame(&mut self, frame: &Descriptor) -> Result<(), Lz4Fault> {
         if frame.content_checksum {
             let found = u32::from_le_bytes(self.take()?);
-            let expected = self.content.digest();
-            if found != expected {
-                return Err(Lz4Fault::Checksum { found, expected });
+            match self.content.as_ref().map(Xxh32::digest) {
+                Some(expected) if found != expected => return Err(Lz4Fault::Checksum { found, expected }),
+                _ => {}
             }
         }
         match frame.content_bytes {

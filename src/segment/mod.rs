@@ -16,7 +16,7 @@ pub use content::{ContentHash, ContentHasher};
 pub use decode::{DecodeFault, Decoder};
 pub use digest::{PageHash, PageHashes, StateDigest, page_hash};
 pub use encode::Encoder;
-pub use lz4::Lz4Fault;
+pub use lz4::{Lz4Fault, Scratch};
 pub(crate) use lz4::{lz4_block, lz4_frame};
 pub use merge::{MergeFault, merge};
 pub use seal::{Commit, SEAL_TAIL_BYTES, Seal, SealFault, SealKind, SourceCursor, Tail};

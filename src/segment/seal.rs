@@ -206,6 +206,12 @@ impl Seal {
         self.kind == SealKind::Segment && self.from == self.to
     }
 
+    /// Whether this is the end of a history that goes on behind a gap, with a snapshot.
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        self.is_end() && !self.reason.is_empty()
+    }
+
     /// The skippable frame that carries this seal.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {

@@ -67,7 +67,7 @@ impl Shipper {
         let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
             return Err(self.conflict(&last, None));
         };
-        let Some(at) = continues_at(&seal) else { return Ok(()) };
+        let Some(at) = continues_at(&seal) else { return self.reach_to(ticket, last.index(), seal).await };
         if at == (ticket.index, Offset(0)) && seal.digest_after == ticket.digest {
             return Ok(());
         }
@@ -75,13 +75,27 @@ impl Shipper {
         if at.0 >= ticket.index {
             return Err(self.conflict(&name, Some(&seal)));
         }
-        if at.1 >= Offset::LIMIT {
-            return Ok(());
+        if at.1 < Offset::LIMIT {
+            self.put_gap(&gap_at(at, &seal, ticket, &self.author)).await?;
         }
-        match self.put_end(&gap_at(at, seal, ticket, &self.author)).await? {
+        self.reach_to(ticket, at.0, seal).await
+    }
+
+    /// Litestream 0.3 restores no snapshot that lies more than one index behind the last segment. If that is at
+    /// `reached`, one without data takes the index between.
+    async fn reach_to(&self, ticket: &SnapshotTicket, reached: Index, last: Seal) -> Result<(), Failure> {
+        let before = ticket.index.get().checked_sub(1).and_then(Index::new);
+        let Some(before) = before.filter(|before| *before > reached) else { return Ok(()) };
+        self.put_gap(&gap_at((before, Offset(0)), &last, ticket, &self.author)).await
+    }
+
+    async fn put_gap(&self, gap: &Seal) -> Result<(), Failure> {
+        match self.put_end(gap).await? {
             None => Ok(()),
             Some(there) if there.writer == self.author.writer && continues_at(&there).is_none() => Ok(()),
-            Some(there) => Err(self.conflict(&name, Some(&there))),
+            Some(there) => {
+                Err(self.conflict(&ObjectName::Segment(gap.generation, gap.from.0, gap.from.1), Some(&there)))
+            }
         }
     }
 
@@ -148,7 +162,7 @@ fn end_of(
 }
 
 /// The end of a history that goes on behind a gap, with the snapshot of `ticket`; `last` is its last object.
-fn gap_at(at: (Index, Offset), last: Seal, ticket: &SnapshotTicket, author: &Author) -> Seal {
+fn gap_at(at: (Index, Offset), last: &Seal, ticket: &SnapshotTicket, author: &Author) -> Seal {
     Seal {
         kind: SealKind::Segment,
         from: at,
@@ -162,6 +176,6 @@ fn gap_at(at: (Index, Offset), last: Seal, ticket: &SnapshotTicket, author: &Aut
         software: author.software.clone(),
         reason: format!("goes on with the snapshot of index {}: {}", ticket.index, ticket.reason),
         commits: Vec::new(),
-        ..last
+        ..last.clone()
     }
 }

@@ -55,24 +55,47 @@ struct Run {
     parts: Vec<Part>,
 }
 
+/// When the segments of an index are merged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Merging {
+    /// Never.
+    #[default]
+    Never,
+    /// When it is finished, which takes two requests: for stores where requests are paid for. A restore reads the
+    /// segments of the last index one by one.
+    Finished,
+    /// Also while it grows, which takes half as many requests again as the segments did, and keeps it at few objects.
+    Growing,
+}
+
+/// Where the history ends that segments belong to which are merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With them.
+    Here,
+    /// In a later index, of which something has been put.
+    Later,
+}
+
 /// What one replica's shipper keeps for merging.
 #[derive(Debug, Default)]
 pub struct Merges {
-    /// Nothing is merged, because it was not wanted or because the replica refuses.
-    off: bool,
+    /// `Never` also if the replica refuses.
+    merging: Merging,
     run: Run,
     /// Of indexes that are finished.
     finished: Vec<Run>,
     /// In this index, an attempt to merge may have left segments that a merged one covers.
     unclean: Option<(Generation, Index)>,
-    tasks: JoinSet<()>,
+    /// Merges of finished indexes; whether the replica refuses.
+    tasks: JoinSet<bool>,
 }
 
 impl Merges {
-    /// Merges, or not if `on` is false.
+    /// Nothing is kept yet.
     #[must_use]
-    pub fn new(on: bool) -> Self {
-        Self { off: !on, ..Self::default() }
+    pub fn new(merging: Merging) -> Self {
+        Self { merging, ..Self::default() }
     }
 
     /// Takes note of a segment that has been put; `bytes` is `None` if it is not known byte by byte.
@@ -84,7 +107,7 @@ impl Merges {
                 self.finished.push(run);
             }
         }
-        match bytes.filter(|_| !self.off && raw_bytes <= KEPT_RAW_BYTES) {
+        match bytes.filter(|_| self.merging != Merging::Never && raw_bytes <= KEPT_RAW_BYTES) {
             Some(bytes) => self.run.push(Part { name, bytes, raw_bytes, segments: 1, tier: 0 }),
             None => self.run = Run::default(),
         }
@@ -128,7 +151,7 @@ impl Shipper {
     /// Merges what is due. Indexes that are finished are merged beside the shipping; of the one that grows some
     /// segments are merged at once, which takes two requests and is seldom.
     pub(super) async fn merge(&self) {
-        self.merge_finished();
+        self.merge_finished(End::Later);
         let unclean = self.merging().unclean;
         if let Some((generation, index)) = unclean
             && clear_leftovers(self.backend.as_ref(), generation, index).await.is_ok()
@@ -136,13 +159,15 @@ impl Shipper {
             self.merging().unclean = None;
         }
         while let Some(run) = self.take_due() {
-            let merged = self.merge_run(run).await;
+            let merged = self.merge_run(run, End::Here).await;
             let mut merging = self.merging();
             match merged {
                 Ok(part) => merging.run.push(part),
                 Err(not) => {
                     merging.run = Run::default();
-                    merging.off |= not.is_refused;
+                    if not.is_refused {
+                        merging.merging = Merging::Never;
+                    }
                     merging.unclean = not.unclean.or(merging.unclean);
                 }
             }
@@ -151,27 +176,35 @@ impl Shipper {
 
     fn take_due(&self) -> Option<Vec<Part>> {
         let mut merging = self.merging();
-        let from = merging.run.due()?;
+        let from = merging.run.due().filter(|_| merging.merging == Merging::Growing)?;
         Some(merging.run.parts.split_off(from))
     }
 
-    fn merge_finished(&self) {
+    fn merge_finished(&self, end: End) {
         let mut merging = self.merging();
-        while merging.tasks.try_join_next().is_some() {}
+        while let Some(done) = merging.tasks.try_join_next() {
+            if let Ok(true) = done {
+                merging.merging = Merging::Never;
+            }
+        }
         let finished = std::mem::take(&mut merging.finished);
-        if merging.off {
+        if merging.merging == Merging::Never {
             return;
         }
         for run in finished {
             let shipper = self.beside();
             // What cannot be merged now is left as it is; behind the end of an index leftovers do no harm.
-            merging.tasks.spawn(async move { drop(shipper.merge_run(run.parts).await) });
+            merging.tasks.spawn(async move {
+                let merged = shipper.merge_run(run.parts, end).await;
+                matches!(merged, Err(NotMerged { is_refused: true, .. }))
+            });
         }
     }
 
     /// Before a stop or a rest: merges what is left, and keeps nothing. All of it is at the very end of the history, and
     /// nothing is shipped before this is done.
     pub(super) async fn merge_all(&self) {
+        self.merge_finished(End::Later);
         let mut tasks = {
             let mut merging = self.merging();
             let run = std::mem::take(&mut merging.run);
@@ -179,14 +212,14 @@ impl Shipper {
                 merging.finished.push(run);
             }
             drop(merging);
-            self.merge_finished();
+            self.merge_finished(End::Here);
             std::mem::take(&mut self.merging().tasks)
         };
         while tasks.join_next().await.is_some() {}
     }
 
     /// Puts one object in the place of `parts`.
-    async fn merge_run(&self, parts: Vec<Part>) -> Result<Part, NotMerged> {
+    async fn merge_run(&self, parts: Vec<Part>, end: End) -> Result<Part, NotMerged> {
         let tier = parts.iter().map(|part| part.tier).max();
         let (raw_bytes, segments) =
             (parts.iter().map(|part| part.raw_bytes).sum(), parts.iter().map(|part| part.segments).sum());
@@ -200,7 +233,7 @@ impl Shipper {
             self.say_not_merged(first, &error);
             NotMerged::default()
         })?;
-        put_in_place(self.backend.as_ref(), &parts, bytes.clone()).await.map_err(|(error, undone)| {
+        put_in_place(self.backend.as_ref(), &parts, end, bytes.clone()).await.map_err(|(error, undone)| {
             self.say_not_merged(first, &error);
             let unclean = (!undone).then_some((first.name.generation(), first.name.index()));
             NotMerged { is_refused: error.kind() == ErrorKind::PermissionDenied, unclean }
@@ -226,11 +259,12 @@ struct NotMerged {
 }
 
 /// If it cannot be done to the end, everything is put back. If that fails too, the error comes with false.
-async fn put_in_place(backend: &dyn Backend, parts: &[Part], merged: Bytes) -> Result<(), (Error, bool)> {
+async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: Bytes) -> Result<(), (Error, bool)> {
     let Some((first, others)) = parts.split_first() else { return Ok(()) };
     let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
-    // The last one goes last: until then it tells where the history ends.
-    for batch in others.split_last().map(|(last, rest)| [rest, std::slice::from_ref(last)]).into_iter().flatten() {
+    // At the end of the history the last one goes last: until then it tells where that is.
+    let (rest, last) = others.split_at(if end == End::Here { others.len().saturating_sub(1) } else { others.len() });
+    for batch in [rest, last] {
         if done.is_ok() && !batch.is_empty() {
             let keys: Vec<String> = batch.iter().filter_map(|part| part.name.key()).collect();
             done = backend.delete(&keys).await.into_iter().collect();
@@ -290,7 +324,7 @@ mod tests {
     /// How many objects are due to become one after so many segments of such a size, and how many at the index's end.
     fn due(segments: u64, raw_bytes: u64) -> (usize, usize) {
         let name = |index, n| ObjectName::Segment(Generation(1), Index::new(index).unwrap(), Offset(n * raw_bytes));
-        let mut merges = Merges::new(true);
+        let mut merges = Merges::new(Merging::Growing);
         (0..segments).for_each(|n| merges.add(name(0, n), raw_bytes, Some(Bytes::new())));
         let now = merges.run.due().map_or(0, |from| merges.run.parts.len() - from);
         merges.add(name(1, 0), raw_bytes, Some(Bytes::new()));

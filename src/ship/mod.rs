@@ -11,7 +11,7 @@ mod shipper;
 mod snapshot;
 mod stream;
 
-pub use merge::{Merges, clear_leftovers};
+pub use merge::{Merges, Merging, clear_leftovers};
 pub use prune::{Pruned, prune};
 pub use resume::find_resume_point;
 pub use shipper::{Conflict, ReplicaStatus, Shipper};

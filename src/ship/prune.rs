@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
-use replica_backends::{Backend, Error};
+use replica_backends::{Backend, ByteRange, Error, ErrorKind};
 
-use crate::history::keys::{GENERATIONS, RANGES};
+use crate::history::keys::{GENERATIONS, RANGES, RETENTION};
 use crate::history::retention::RetentionPlan;
-use crate::history::{Entry, ObjectName};
+use crate::history::{Entry, ObjectName, Thinned};
 use crate::types::Offset;
 
 /// A store may delete what it is given at once in any order.
@@ -26,12 +27,23 @@ pub struct Pruned {
     pub remaining: Vec<String>,
 }
 
-/// Deletes everything that `plan` names, and nothing else; then lists the replica to see whether it is gone.
+/// Deletes everything that `plan` names, and nothing else; then lists the replica to see whether it is gone. What is
+/// removed is written down before and afterwards, so that nobody takes it for damage.
 ///
 /// # Errors
-/// If the store cannot be listed afterwards.
+/// If that cannot be written, or the store cannot be listed afterwards.
 pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned, Error> {
     let mut pruned = Pruned::default();
+    if plan.delete.is_empty() {
+        return Ok(pruned);
+    }
+    let before = read_thinned(backend).await?;
+    let after = before.after(plan);
+    let mut ends = before.ends;
+    for (generation, more) in &after.ends {
+        ends.entry(*generation).or_default().extend(more);
+    }
+    write_thinned(backend, &Thinned { before: before.before.max(after.before), deleting: true, ends }).await?;
     let mut gone: BTreeSet<String> = BTreeSet::new();
     'batches: for batch in batches(&plan.delete) {
         let keyed = batch.iter().filter_map(|entry| Some((entry.name.key()?, entry.stored_bytes)));
@@ -46,6 +58,9 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
             gone.insert(key.clone());
         }
     }
+    if pruned.failure.is_none() {
+        write_thinned(backend, &after).await?;
+    }
     if gone.is_empty() {
         return Ok(pruned);
     }
@@ -58,6 +73,19 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
         }
     }
     Ok(pruned)
+}
+
+async fn read_thinned(backend: &dyn Backend) -> Result<Thinned, Error> {
+    let body = match backend.get(RETENTION, ByteRange::All).await {
+        Ok(body) => body.try_collect::<Vec<Bytes>>().await?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Thinned::default()),
+        Err(error) => return Err(error),
+    };
+    Ok(Thinned::from_json(&body.concat()).unwrap_or_default())
+}
+
+async fn write_thinned(backend: &dyn Backend, thinned: &Thinned) -> Result<(), Error> {
+    backend.put_over(RETENTION, Bytes::from(thinned.to_json()).into()).await.map(|_| ())
 }
 
 /// Runs of objects that may be deleted in any order. The segment at offset 0 of an index, and a snapshot, wait for what

@@ -55,6 +55,7 @@ fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>)
     let mut chain = Chain { checksum: plan.from.checksum, ..Chain::begin(&plan.header) };
     // The header of an index goes with its first frames.
     let mut head = if plan.from.offset.0 == 0 { WAL_HEADER_BYTES } else { 0 };
+    let mut checksum = chain.checksum;
     let mut buffer = vec![0; head + run.min(usize::try_from(end - offset).unwrap_or(run))];
     buffer[..head].copy_from_slice(&plan.header.to_bytes()[..head]);
     while offset < end {
@@ -65,10 +66,13 @@ fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>)
             let adopted: Result<(), FrameFault> = chunk.chunks_mut(frame).try_for_each(|bytes| chain.adopt(bytes));
             adopted.map_err(io::Error::other)?;
         }
+        let last = &buffer[head + len.saturating_sub(frame)..head + len];
+        checksum = Chain::claimed(last).map_or(checksum, |(_, checksum)| checksum);
         sink(&buffer[..head + len])?;
         (offset, head) = (offset + len as u64, 0);
     }
-    Ok(())
+    // It covers every frame before it: what was read is what was captured.
+    if checksum == plan.to().checksum { Ok(()) } else { Err(io::Error::other("the WAL is not what was captured")) }
 }
 
 fn read(source: &Source, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::read_seal;
-use super::merge::Merges;
+use super::merge::{Merges, Merging};
 use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
@@ -231,6 +231,7 @@ impl Shipper {
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
             Stored::Before(seal) => return Err(self.conflict(&name, Some(&seal))),
         }
+        self.log.note_snapshot(self.replica, ticket);
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, elapsed = ?started.elapsed(), "snapshot written");
         Ok(())
@@ -241,7 +242,11 @@ impl Shipper {
         let Some(ticket) = self.log.take_snapshot(self.replica) else { return };
         let shipper = self.beside();
         tokio::spawn(async move {
-            if let Err(failure) = shipper.ship_snapshot(&ticket).await {
+            let key = ObjectName::Snapshot(ticket.generation, ticket.index).key().unwrap_or_default();
+            if shipper.backend.head(&key).await.is_ok() {
+                // From before a restart: asking costs less than to upload it in vain.
+                shipper.log.note_snapshot(shipper.replica, &ticket);
+            } else if let Err(failure) = shipper.ship_snapshot(&ticket).await {
                 tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
                     "cannot write the scheduled snapshot; trying again when the next is due");
             }
@@ -287,7 +292,7 @@ impl Shipper {
             author: self.author.clone(),
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
-            merges: Mutex::new(Merges::new(false)),
+            merges: Mutex::new(Merges::new(Merging::Never)),
             ..*self
         }
     }

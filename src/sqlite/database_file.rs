@@ -6,10 +6,13 @@ use std::ptr::NonNull;
 use rusqlite::ffi;
 
 use super::{Connection, Error};
-use crate::types::PageSize;
+use crate::types::{PageCount, PageSize};
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER_BYTES: usize = 100;
+const CHANGE_COUNTER: usize = 24;
+const SIZE: usize = 28;
+const VERSION_VALID_FOR: usize = 92;
 
 /// What the first bytes of a database file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,21 @@ impl Connection {
         };
         self.check(code)?;
         Ok(u64::try_from(size).unwrap_or(0))
+    }
+
+    /// Size of the database in the file, as SQLite takes it: what the header says, if whoever wrote last knew of that
+    /// field. The file may be longer (`SQLITE_FCNTL_CHUNK_SIZE` makes it so).
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn database_pages(&self, page_size: PageSize) -> Result<PageCount, Error> {
+        let pages = u32::try_from(self.database_bytes()? / u64::from(page_size.get())).unwrap_or(u32::MAX);
+        let mut header = [0; HEADER_BYTES];
+        self.read_database(0, &mut header)?;
+        let field = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let is_current = field(CHANGE_COUNTER) == field(VERSION_VALID_FOR);
+        let stated = Some(field(SIZE)).filter(|stated| is_current && (1..=pages).contains(stated));
+        Ok(PageCount(stated.unwrap_or(pages)))
     }
 
     /// Fills `buffer` from `offset` of the database file; what lies behind its end is zero.

@@ -12,7 +12,7 @@ pub use generation::{Generation, WriterId};
 pub use level::Level;
 pub use page::{PageCount, PageNo, PageSize};
 pub use page_set::PageSet;
-pub use position::{Index, Offset, Position};
+pub use position::{Index, NotAPosition, Offset, Position};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use txid::{NotATxid, Txid};
 

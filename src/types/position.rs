@@ -1,6 +1,7 @@
 //! Where in a history a byte stands: generation, index, offset.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::Generation;
 
@@ -72,5 +73,49 @@ impl fmt::Display for Offset {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}:{}", self.generation, self.index, self.offset)
+    }
+}
+
+/// The text is no position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no position; write GENERATION/INDEX:OFFSET, such as 0123456789abcdef/0000001a:4152")]
+pub struct NotAPosition(String);
+
+/// As [`Position`] is printed: generation and index in hex, the offset in decimal.
+impl FromStr for Position {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = || {
+            let (generation, rest) = text.split_once('/')?;
+            let (index, offset) = rest.split_once(':')?;
+            let digits = |text: &str, hex: bool| {
+                let digit = |b: u8| if hex { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
+                !text.is_empty() && text.bytes().all(digit)
+            };
+            let generation = generation.parse().ok()?;
+            let index = u32::from_str_radix(index, 16).ok().filter(|_| digits(index, true)).and_then(Index::new)?;
+            let offset = offset.parse().ok().filter(|_| digits(offset, false)).map(Offset)?;
+            Some(Self { generation, index, offset })
+        };
+        parsed().ok_or_else(|| NotAPosition(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_is_printed() {
+        let index = |n| Index::new(n).unwrap();
+        for (number, offset) in [(0, 0), (0x1a, 4152), (0x7fff_ffff, u64::MAX)] {
+            let position = Position { generation: Generation(7 << 60), index: index(number), offset: Offset(offset) };
+            assert_eq!(position.to_string().parse(), Ok(position));
+        }
+        let bad = ["", "7/1:2", "0123456789abcdef/1", "0123456789abcdef/1:", "0123456789abcdef/+1:2"];
+        for text in bad.into_iter().chain(["0123456789abcdef/80000000:2", "0123456789abcdef/1:+2"]) {
+            assert_eq!(text.parse::<Position>(), Err(NotAPosition(text.to_owned())));
+        }
     }
 }

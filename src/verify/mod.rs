@@ -1,27 +1,34 @@
 //! Is a backup one? Every object of a replica is checked, and what they add up to is compared with the live database.
 
+mod kept;
 mod outcome;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use replica_backends::ErrorKind;
+use tokio::time;
+
 use crate::follow::{self, Observed};
-use crate::history::{Bounds, Target};
+use crate::history::{Bounds, Target, keys};
 use crate::restore::verify::{Checked, Comparison, LiveState, VerifyError, verify_generation, verify_ltx};
 use crate::restore::{self, NamedBackend, Progress, RestoreRequest, Silent, Source};
 use crate::ship::find_resume_point;
 use crate::sqlite;
-use crate::types::{Generation, WriterId};
+use crate::types::{Generation, Offset, Position, WriterId};
 use crate::wal::Salts;
 
+pub use kept::Kept;
 pub use outcome::{Outcome, Verification};
 
 /// How long a replica is waited for that has not got the newest commits yet.
 const CATCH_UP: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(100);
-/// How often a replica is read again because it changed while it was read, or because something was wrong: what
-/// retention and merging do meanwhile must not look like damage.
-const READS: usize = 3;
+/// A WAL with a salt-1 that is so much lower came before; with another it is one of another file.
+const WALS_BEHIND_MAX: u32 = 10_000;
+const POLL_MAX: Duration = Duration::from_secs(1);
+/// How often a replica is listed anew because what was listed has been merged or removed.
+const READS: usize = 10;
 
 /// What to verify, and how.
 #[derive(Debug, Clone)]
@@ -34,6 +41,8 @@ pub struct Options {
     pub scratch: PathBuf,
     /// How many objects are fetched at the same time.
     pub parallelism: usize,
+    /// Up to here everything has been in the replica, if somebody knows.
+    pub had: Option<Position>,
 }
 
 /// Verifies one replica of the database at `database`, if there is one to compare with.
@@ -55,31 +64,21 @@ pub async fn verify(
     if let Some(live) = &live {
         wait_for(replica, live).await;
     }
-    let mut last: Option<Vec<Checked>> = None;
-    for _ in 0..READS {
-        match read(replica, live, options, progress).await {
-            Ok(checked) if checked.is_empty() => {
-                verification.inconclusive("it holds no backup");
-                return verification;
-            }
-            // Twice the same answer is the answer.
-            Ok(checked) if is_sound(&checked) || last.as_ref().is_some_and(|last| is_same(last, &checked)) => {
-                last = Some(checked);
-                break;
-            }
-            Ok(checked) => last = Some(checked),
-            Err(error) if error.is_outdated() => {}
-            Err(error) => {
-                verification.inconclusive(&format!("it cannot be read: {error}"));
-                return verification;
-            }
+    let checked = match read_again(replica, live, options, progress).await {
+        Ok(checked) if checked.is_empty() => {
+            verification.inconclusive("it holds no backup");
+            return verification;
         }
-    }
-    let Some(checked) = last else {
-        verification.inconclusive("it changed each time while it was being read");
-        return verification;
+        Ok(checked) => checked,
+        Err(error) => {
+            verification.inconclusive(&format!("it cannot be read: {error}"));
+            return verification;
+        }
     };
     conclude(&mut verification, &checked, live.as_ref());
+    if let Some(had) = options.had {
+        check_end(&mut verification, &checked, had);
+    }
     verification.checked = checked;
     if options.full && verification.outcome() != Outcome::Failed {
         check_restored(replica, options, &mut verification).await;
@@ -105,19 +104,50 @@ async fn observe(path: PathBuf, verification: &mut Verification) -> Option<LiveS
 /// Waits until the replica has the live state, as it will in a moment if somebody replicates.
 async fn wait_for(replica: &NamedBackend, live: &LiveState) {
     let since = Instant::now();
+    let mut pause = POLL;
     while since.elapsed() < CATCH_UP {
-        let Ok(Some(point)) = find_resume_point(replica.backend.as_ref(), WriterId(0), None).await else { return };
-        let same = (point.size, point.digest) == (live.size, live.digest);
-        if same || !is_before((point.source.salts, point.source.offset), live) {
-            return;
+        match find_resume_point(replica.backend.as_ref(), WriterId(0), None).await {
+            Ok(Some(point)) => {
+                let same = (point.size, point.digest) == (live.size, live.digest);
+                if same || !is_before((point.source.salts, point.source.offset), live) {
+                    return;
+                }
+            }
+            // Merged or removed while it was looked at.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Ok(None) | Err(_) => return,
         }
-        tokio::time::sleep(POLL).await;
+        time::sleep(pause).await;
+        pause = (pause * 2).min(POLL_MAX);
     }
 }
 
-/// Whether this place in the source's WAL comes before the live state, in the same WAL or in the one before it.
+/// Whether this place in the source's WAL comes before the live state, in the same WAL or in one shortly before it.
 fn is_before((salts, offset): (Salts, u64), live: &LiveState) -> bool {
-    if salts == live.salts { offset < live.offset } else { live.salts.follow(salts) }
+    if salts == live.salts {
+        return offset < live.offset;
+    }
+    // There was no WAL yet.
+    if salts == Salts::default() {
+        return live.offset > 0;
+    }
+    (1..=WALS_BEHIND_MAX).contains(&live.salts.first.wrapping_sub(salts.first))
+}
+
+/// A listing is outdated as soon as something is merged or removed.
+async fn read_again(
+    replica: &NamedBackend,
+    live: Option<LiveState>,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Vec<Checked>, VerifyError> {
+    for _ in 1..READS {
+        match read(replica, live, options, progress).await {
+            Err(error) if error.is_outdated() => time::sleep(POLL).await,
+            other => return other,
+        }
+    }
+    read(replica, live, options, progress).await
 }
 
 async fn read(
@@ -147,17 +177,6 @@ async fn read(
     Ok(checked)
 }
 
-fn is_sound(checked: &[Checked]) -> bool {
-    checked.iter().all(|c| c.faults.is_empty() && !matches!(c.comparison, Comparison::Diverged(_)))
-}
-
-fn is_same(a: &[Checked], b: &[Checked]) -> bool {
-    let shape = |all: &[Checked]| -> Vec<_> {
-        all.iter().map(|c| (c.history.clone(), c.faults.clone(), c.comparison)).collect()
-    };
-    shape(a) == shape(b)
-}
-
 fn conclude(verification: &mut Verification, checked: &[Checked], live: Option<&LiveState>) {
     for history in checked {
         for fault in &history.faults {
@@ -182,6 +201,22 @@ fn conclude(verification: &mut Verification, checked: &[Checked], live: Option<&
             .inconclusive("it lacks the newest commits of the database; is nobody replicating, or has its end gone?"),
         Comparison::NotFound => verification
             .inconclusive("none of its commits is known to be that of the database now, so they were not compared"),
+    }
+}
+
+/// An end that is cut off cleanly shows only to somebody who knows what was there.
+fn check_end(verification: &mut Verification, checked: &[Checked], had: Position) {
+    let ends = checked.iter().filter_map(|history| history.end.map(|(end, _)| end));
+    let Some(end) = ends.filter(|end| end.generation == had.generation).max_by_key(|end| (end.index, end.offset))
+    else {
+        return;
+    };
+    // At the beginning of an index is behind the end of the one before it.
+    let reaches = (end.index, end.offset) >= (had.index, had.offset)
+        || (had.offset == Offset(0) && end.index.next() == Some(had.index));
+    if !reaches {
+        let what = format!("it ends at {end}, but had everything up to {had}: its end is gone");
+        verification.failed(&keys::generation_folder(had.generation), &what);
     }
 }
 

@@ -136,6 +136,14 @@ impl Chain {
         Ok(())
     }
 
+    /// The number of the page that `frame` claims to hold and the size of the database after it if it claims to be a
+    /// commit, unverified; `None` if that cannot be.
+    #[must_use]
+    pub fn claimed_page(frame: &[u8]) -> Option<(PageNo, Option<PageCount>)> {
+        let header = frame_header(frame.get(..FRAME_HEADER_BYTES)?).ok()?;
+        Some((header.page, header.commit))
+    }
+
     /// The checksum that `frame` claims to have, unverified.
     #[must_use]
     pub fn claimed(frame: &[u8]) -> Option<(Salts, Checksum)> {

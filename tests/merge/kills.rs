@@ -9,6 +9,7 @@ use replica_backends::layers::{Fault, Faulty};
 use replica_backends::{ErrorKind, Operation};
 
 use super::stage::Stage;
+use super::verify::assert_sound;
 use super::{assert_litestream_restores, setting};
 
 /// A store whose client dies in step number `step` of all merges, before or after the store has done it: nothing
@@ -43,6 +44,7 @@ async fn die_in(step: u64, after: bool) {
         tokio::task::yield_now().await;
     }
     running.kill().await;
+    assert_sound(&stage).await;
     stage.check(shipped).await;
     assert_litestream_restores(&stage, shipped);
 
@@ -55,6 +57,7 @@ async fn die_in(step: u64, after: bool) {
         stage.check(commit).await;
     }
     running.stop().await;
+    assert_sound(&stage).await;
     assert_litestream_restores(&stage, stage.commits);
     assert_no_leftovers(&stage);
 }

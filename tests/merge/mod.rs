@@ -1,10 +1,12 @@
 //! History that merges: the same states from fewer objects.
 
+mod clock;
 mod damage;
 mod day;
 mod kills;
 mod processes;
 mod stage;
+mod verify;
 mod year;
 
 use crate::follow::scene::{litestream, setting, url};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lightship::follow::{Baseline, Follower, Limits, attach};
 use lightship::restore::{NamedBackend, Progress, RestoreReport, RestoreRequest, restore};
-use lightship::ship::{Author, Merges, ReplicaStatus, Shipper};
+use lightship::ship::{Author, Merges, Merging, ReplicaStatus, Shipper};
 use lightship::types::{Generation, Timestamp, WriterId};
 use replica_backends::Backend;
 use replica_backends::file::FileBackend;
@@ -42,6 +42,7 @@ pub struct Stage {
     app: Connection,
     pub commits: u64,
     pub backend: Arc<dyn Backend>,
+    pub limits: Limits,
 }
 
 impl Stage {
@@ -57,7 +58,14 @@ impl Stage {
         )
         .unwrap();
         let backend = Arc::new(FileBackend::new(folder.path().join("replica")));
-        Self { folder, app, commits: 0, backend }
+        // About sixty commits an index.
+        let limits = Limits { checkpoint_pages: 300, checkpoint_interval: None, ..Limits::default() };
+        Self { folder, app, commits: 0, backend, limits }
+    }
+
+    /// For files of a test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub fn replica(&self) -> PathBuf {
@@ -76,14 +84,13 @@ impl Stage {
     /// The same, with another way to the replica.
     pub async fn start_on(&self, backend: Arc<dyn Backend>) -> Running {
         let path = self.folder.path().join("app.db");
-        // About sixty commits an index.
-        let limits = Limits { checkpoint_pages: 300, checkpoint_interval: None, ..Limits::default() };
         let point = lightship::ship::find_resume_point(self.backend.as_ref(), WriterId(1), None).await.unwrap();
         if let Some(point) = &point {
             lightship::ship::clear_leftovers(self.backend.as_ref(), point.generation, point.index).await.unwrap();
         }
         let baseline = Baseline::new(self.folder.path(), None);
-        let attached = attach(&path, limits, &[point], &baseline, Generation(7), Self::time(self.commits)).unwrap();
+        let attached =
+            attach(&path, self.limits.clone(), &[point], &baseline, Generation(7), Self::time(self.commits)).unwrap();
         let (stop, stopped) = watch::channel(false);
         let shipper = Shipper {
             log: Arc::clone(attached.follower.log()),
@@ -95,7 +102,7 @@ impl Stage {
             sync_interval: Duration::ZERO,
             streams: Arc::new(Semaphore::new(4)),
             status: Arc::new(Mutex::new(ReplicaStatus::default())),
-            merges: Mutex::new(Merges::new(true)),
+            merges: Mutex::new(Merges::new(Merging::Growing)),
         };
         let shipper = tokio::spawn(async move { shipper.run(stopped).await.unwrap() });
         let mut running = Running { follower: attached.follower, shipper, stop };
@@ -109,7 +116,8 @@ impl Stage {
         running.settle(self.commits, &AtomicBool::new(false)).await;
     }
 
-    fn write(&mut self) {
+    /// One commit that nobody has seen yet.
+    pub fn write(&mut self) {
         self.commits += 1;
         let n = self.commits;
         let sql = format!(
@@ -176,8 +184,13 @@ impl Stage {
 impl Running {
     /// Ticks until everything up to `commit` is in the replica, or `dead` is true; returns whether it is.
     pub async fn settle(&mut self, commit: u64, dead: &AtomicBool) -> bool {
+        self.settle_at(Stage::time(commit), dead).await
+    }
+
+    /// The same, at any time.
+    pub async fn settle_at(&mut self, now: Timestamp, dead: &AtomicBool) -> bool {
         loop {
-            self.follower.tick(Stage::time(commit)).unwrap();
+            self.follower.tick(now).unwrap();
             if self.follower.log().is_all_shipped() {
                 return true;
             }

@@ -5,16 +5,16 @@ use std::process::{Command, Output};
 
 use super::recording::{GENERATION, Recording, eventful};
 
-fn lightship(folder: &Path, arguments: &[&str]) -> Output {
+pub fn lightship(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lightship")).current_dir(folder).args(arguments).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// A folder with `replica/`, and a configuration for `app.db`, which does not exist.
-fn folder(recording: &Recording) -> tempfile::TempDir {
+pub fn folder(recording: &Recording) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (key, (bytes, modified_ms)) in &recording.store.objects {
         let path = folder.path().join("replica").join(key);

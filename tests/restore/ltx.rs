@@ -9,6 +9,7 @@ use std::sync::Arc;
 use lightship::history::Target;
 use lightship::restore::{Proof, Reached, RestoreReport, Silent, restore};
 use lightship::types::Txid;
+use lightship::verify::{Options, Outcome, verify};
 use replica_backends::file::FileBackend;
 use tempfile::TempDir;
 
@@ -28,17 +29,21 @@ fn litestream() -> PathBuf {
 
 /// A folder as `litestream_ltx.py` leaves it.
 fn made_by_litestream(page_size: u32) -> TempDir {
+    made(page_size, &[])
+}
+
+fn made(page_size: u32, more: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/litestream_ltx.py");
     let mut make = Command::new("python3");
-    make.arg(&script).arg(litestream()).arg(folder.path()).arg(page_size.to_string());
+    make.arg(&script).arg(litestream()).arg(folder.path()).arg(page_size.to_string()).args(more);
     let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
     assert!(make.status().unwrap().success(), "{}", log());
     folder
 }
 
 fn replica(folder: &TempDir) -> Arc<FileBackend> {
-    Arc::new(FileBackend::new(&folder.path().join("replica")))
+    Arc::new(FileBackend::new(folder.path().join("replica")))
 }
 
 fn restore_txid(folder: &TempDir, txid: Txid) -> (Vec<u8>, RestoreReport) {
@@ -105,6 +110,53 @@ fn what_litestream_05_wrote_is_restored_as_litestream_restores_it_with_pages_of_
 #[test]
 fn what_litestream_05_wrote_is_restored_as_litestream_restores_it_with_pages_of_65536_bytes() {
     every_state_is_the_same(65_536);
+}
+
+/// What is left when Litestream has merged its files and removed what it merged: the newest state alone.
+fn what_compaction_leaves_is_the_source(page_size: u32) {
+    let folder = made(page_size, &["compacted"]);
+    let keys = walk_all(&folder.path().join("replica"));
+    let first = keys.iter().filter(|key| key.starts_with("ltx/0/")).min().unwrap();
+    assert!(!first.contains("/0000000000000001-"), "nothing has been removed: {keys:?}");
+    let (restored, report) = restore_from(replica(&folder), Target::Latest).unwrap();
+    assert!(restored == std::fs::read(folder.path().join("source.db")).unwrap(), "not the source: {report}");
+    assert!(restored == std::fs::read(folder.path().join("expected.db")).unwrap(), "not what Litestream restores");
+    let options = Options { all: true, full: true, scratch: folder.path().to_owned(), parallelism: 4, had: None };
+    let found = run(verify(&named("test", replica(&folder)), None, &options, &Silent));
+    assert_eq!(found.outcome(), Outcome::Ok, "{found}");
+    assert_eq!(found.checked[0].objects, keys.len());
+    let last = folder.path().join("replica").join(planned(&folder).last().unwrap());
+    let mut bytes = std::fs::read(&last).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&last, bytes).unwrap();
+    let found = run(verify(&named("test", replica(&folder)), None, &options, &Silent));
+    assert_eq!(found.outcome(), Outcome::Failed, "{found}");
+}
+
+#[test]
+fn what_litestream_05_left_after_compaction_is_the_source_with_pages_of_1024_bytes() {
+    what_compaction_leaves_is_the_source(1024);
+}
+
+#[test]
+fn what_litestream_05_left_after_compaction_is_the_source_with_pages_of_2048_bytes() {
+    what_compaction_leaves_is_the_source(2048);
+}
+
+#[test]
+fn what_litestream_05_left_after_compaction_is_the_source_with_pages_of_8192_bytes() {
+    what_compaction_leaves_is_the_source(8192);
+}
+
+#[test]
+fn what_litestream_05_left_after_compaction_is_the_source_with_pages_of_16384_bytes() {
+    what_compaction_leaves_is_the_source(16_384);
+}
+
+#[test]
+fn what_litestream_05_left_after_compaction_is_the_source_with_pages_of_32768_bytes() {
+    what_compaction_leaves_is_the_source(32_768);
 }
 
 /// The keys of the files that a restore of the newest state needs.

@@ -1,17 +1,20 @@
 //! Restoring: from replicas recorded here from a real SQLite, from damaged ones, and from Litestream's own.
 
+mod changing;
 mod commands;
 mod damage;
+mod flags;
 mod litestream;
 mod ltx;
+mod newest;
 mod plans;
 mod recording;
 mod replicas;
 mod sealed;
-mod store;
+pub mod store;
 mod target;
 mod unsealed;
-mod verify;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -188,6 +188,15 @@ fn target() -> impl Strategy<Value = Target> {
     ]
 }
 
+/// Any target: a position that is the end of a commit, or not.
+fn any_target() -> impl Strategy<Value = Target> {
+    let position = (0_u32..6, 0_u64..8).prop_map(|(index, frames)| {
+        let offset = if frames == 0 { 0 } else { 32 + frames * FRAME };
+        Target::Position(Index::new(index).unwrap(), Offset(offset))
+    });
+    prop_oneof![target(), position]
+}
+
 fn indexes() -> impl Strategy<Value = Vec<(Vec<u8>, bool)>> {
     prop::collection::vec((prop::collection::vec(any::<u8>(), 1..5), any::<bool>()), 1..6)
 }
@@ -210,6 +219,14 @@ fn assert_contiguous(plan: &RestorePlan) {
     // What is fetched later must be what the plan says: the states on both sides of each object adjoin.
     let seals: Vec<_> = plan.objects().filter_map(|o| o.seal.as_ref().map(|seal| (o.name, seal))).collect();
     assert!(seals.iter().all(|(name, seal)| seal.from == (name.index(), name.offset())), "{plan}");
+}
+
+/// A plan for a position ends there, and nowhere near it.
+fn assert_reaches(plan: &RestorePlan, target: Target) {
+    let Target::Position(index, offset) = target else { return };
+    let lightship::history::PlannedEnd::Commit { at, .. } = plan.end else { panic!("{plan}") };
+    let before_index = offset == Offset(0) && at.0.next() == Some(index);
+    assert!(at == (index, offset) || before_index, "{plan}");
 }
 
 /// Of objects as they were written, each begins with the state with which the one before it ends.
@@ -254,6 +271,7 @@ proptest! {
                 let reached = plain.map(|o| o.modified).max();
                 prop_assert_eq!(Some(time.0), reached);
             }
+            Target::Position(..) => unreachable!(),
         }
     }
 
@@ -262,12 +280,15 @@ proptest! {
         indexes in indexes(),
         ranges in ranges(),
         mishaps in prop::collection::vec(mishap(), 0..4),
-        target in target(),
+        target in any_target(),
     ) {
         let mut objects = with_ranges(history(&indexes), indexes.len() as u32, &ranges);
         mishaps.iter().for_each(|m| befall(&mut objects, m));
         match run(&objects, target) {
-            Ok(plan) => assert_contiguous(&plan),
+            Ok(plan) => {
+                assert_contiguous(&plan);
+                assert_reaches(&plan, target);
+            }
             Err(message) => prop_assert!(!message.is_empty()),
         }
     }

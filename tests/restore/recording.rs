@@ -91,8 +91,22 @@ impl Recording {
     pub fn restart_wal(&mut self) {
         let busy: i64 = self.database.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0)).unwrap();
         assert_eq!(busy, 0);
+        self.end_index();
         self.index = self.index.next().unwrap();
         (self.chain, self.shipped) = (None, 0);
+    }
+
+    /// What says that nothing more of this index will come.
+    fn end_index(&mut self) {
+        let Some(chain) = self.chain.filter(|_| self.sealed) else { return };
+        let here = (self.index, Offset(self.shipped));
+        let seal = Seal {
+            order: chain.order,
+            checksum_before: chain.checksum,
+            checksum_after: chain.checksum,
+            ..self.seal(SealKind::Segment, here, self.hashes.digest(), self.hashes.size())
+        };
+        self.put(ObjectName::Segment(GENERATION, here.0, here.1), &[], seal);
     }
 
     /// A snapshot at the beginning of the current index.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lightship::history::{ObjectName, Target};
 use lightship::restore::Silent;
 use lightship::segment::{Decoder, Encoder, Seal};
-use lightship::types::{Generation, Index, Offset};
+use lightship::types::{Generation, Index, Offset, Position};
 use lightship::verify::{Options, Outcome, Verification, verify};
 use lightship::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader, frame_bytes};
 
@@ -14,12 +14,16 @@ use super::recording::{GENERATION, Recording, eventful};
 use super::store::MemoryStore;
 use super::{named, restore_from, run};
 
-fn verified(store: &MemoryStore) -> Verification {
-    let options = Options { all: true, full: false, scratch: std::env::temp_dir(), parallelism: 4 };
+pub fn verified(store: &MemoryStore) -> Verification {
+    verified_knowing(store, None)
+}
+
+fn verified_knowing(store: &MemoryStore, had: Option<Position>) -> Verification {
+    let options = Options { all: true, full: false, scratch: std::env::temp_dir(), parallelism: 4, had };
     run(verify(&named("test", Arc::new(store.clone())), None, &options, &Silent))
 }
 
-fn damage(store: &MemoryStore, key: &str, how: impl FnOnce(&mut Vec<u8>)) -> MemoryStore {
+pub fn damage(store: &MemoryStore, key: &str, how: impl FnOnce(&mut Vec<u8>)) -> MemoryStore {
     let mut damaged = store.clone();
     let object = damaged.objects.get_mut(key).unwrap();
     let mut bytes = object.0.to_vec();
@@ -113,6 +117,24 @@ fn every_object_that_is_missing_is_found_unless_nothing_needs_it() {
 }
 
 #[test]
+fn an_end_that_is_cut_off_is_found_by_who_knows_where_it_was() {
+    let recording = eventful(512, true);
+    let at = |state: &super::recording::State| {
+        Some(Position { generation: GENERATION, index: state.at.0, offset: state.at.1 })
+    };
+    let had = at(recording.states.last().unwrap());
+    assert_eq!(verified_knowing(&recording.store, had).outcome(), Outcome::Ok);
+    let mut store = recording.store.clone();
+    let last = store.keys().pop().unwrap();
+    store.objects.remove(&last);
+    assert_eq!(verified(&store).outcome(), Outcome::Ok);
+    let found = verified_knowing(&store, had);
+    assert!(found.outcome() == Outcome::Failed && found.to_string().contains("its end is gone"), "{found}");
+    let earlier = at(recording.states.iter().rfind(|state| Some(state.at.0) < had.map(|p| p.index)).unwrap());
+    assert_eq!(verified_knowing(&store, earlier).outcome(), Outcome::Ok);
+}
+
+#[test]
 fn objects_that_changed_places_or_stand_in_two_are_found() {
     let recording = eventful(512, true);
     let keys = recording.store.keys();
@@ -138,7 +160,7 @@ fn objects_that_changed_places_or_stand_in_two_are_found() {
 }
 
 /// The object's data and seal.
-fn decoded(store: &MemoryStore, key: &str) -> (Vec<u8>, Seal) {
+pub fn decoded(store: &MemoryStore, key: &str) -> (Vec<u8>, Seal) {
     let mut decoder = Decoder::new(&store.objects[key].0[..]);
     let mut data = Vec::new();
     while let Some(block) = decoder.next_block().unwrap() {
@@ -147,7 +169,7 @@ fn decoded(store: &MemoryStore, key: &str) -> (Vec<u8>, Seal) {
     (data, decoder.finish().unwrap().unwrap())
 }
 
-fn encoded(store: &MemoryStore, key: &str, data: &[u8], seal: Seal) -> MemoryStore {
+pub fn encoded(store: &MemoryStore, key: &str, data: &[u8], seal: Seal) -> MemoryStore {
     let mut encoder = Encoder::new(Vec::new(), data.len() as u64);
     encoder.write(data).unwrap();
     let (bytes, _) = encoder.finish(seal).unwrap();

@@ -8,6 +8,7 @@ use object_store::client::{HttpError, HttpErrorKind, HttpResponse};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
+use super::Service;
 use crate::{ErrorKind, Operation};
 
 /// How much of a message is shown; some stores answer with pages of HTML.
@@ -45,9 +46,20 @@ impl Refusal {
         }
     }
 
+    /// What a store says of one object, in an answer about many.
+    pub(super) fn of_one(code: &str, message: &str) -> Self {
+        let message = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        Self { status: 200, code: code.to_owned(), message, region: None, date: None, pause: None }
+    }
+
     /// Whether it says no more than that this object is not there.
     pub(super) fn is_missing_object(&self) -> bool {
         self.status == 404 && matches!(self.code.as_str(), "" | "NoSuchKey" | "NotFound" | "BlobNotFound")
+    }
+
+    /// Whether it says no more than that there is an object already, in words that object_store knows.
+    fn is_existing_object(&self) -> bool {
+        self.status == 409 && self.code == "BlobAlreadyExists"
     }
 
     /// Whether the condition of a request was what it minded.
@@ -77,7 +89,7 @@ impl Refusal {
         match (self.status, self.code.as_str()) {
             (_, "NoSuchBucket" | "ContainerNotFound" | "NoSuchUpload") => ErrorKind::Unavailable,
             (_, "QuotaExceeded" | "XMinioStorageFull" | "InsufficientCapacity") | (507, _) => ErrorKind::Full,
-            (401 | 403, _) | (_, "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
+            (401 | 403, _) | (_, "AccessDenied" | "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
                 ErrorKind::PermissionDenied
             }
             (404, _) => ErrorKind::NotFound,
@@ -86,8 +98,8 @@ impl Refusal {
     }
 
     /// What it means and what to do, for `operation`.
-    pub(super) fn explain(&self, operation: Operation) -> String {
-        let meaning = self.meaning(operation);
+    pub(super) fn explain(&self, service: Service, operation: Operation) -> String {
+        let meaning = self.meaning(service, operation);
         let said = match (self.code.as_str(), self.message.as_str()) {
             ("", _) => format!("HTTP status {}", self.status),
             (code, "") => format!("{code}, HTTP status {}", self.status),
@@ -96,7 +108,7 @@ impl Refusal {
         if meaning.is_empty() { said } else { format!("{meaning} ({said})") }
     }
 
-    fn meaning(&self, operation: Operation) -> String {
+    fn meaning(&self, service: Service, operation: Operation) -> String {
         let region = || match &self.region {
             Some(region) => format!("the bucket is in the region {region}: set region to that"),
             None => "the bucket is in another region, or the endpoint is not its own: set region and endpoint".into(),
@@ -114,30 +126,25 @@ impl Refusal {
                  secret-access-key, region and endpoint"
                     .into()
             }
+            (_, "AuthenticationFailed") => {
+                "the credentials do not fit the account, or the clock of this machine is wrong: check account-name, \
+                 account-key or sas-token, and the clock"
+                    .into()
+            }
             (_, "NoSuchBucket" | "ContainerNotFound") => {
                 "the bucket does not exist at this endpoint: create it, or correct bucket, region or endpoint".into()
             }
             (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
             | (301 | 307 | 308, _) => region(),
-            (401 | 403, _) => format!("access denied: the credentials need {}", permission(operation)),
+            (401 | 403, _) | (_, "AccessDenied") => {
+                format!("access denied: the credentials need {}", service.permission(operation))
+            }
             (429 | 503, _) | (_, "SlowDown") => "the store asks for fewer requests".into(),
             (_, "NoSuchUpload") => "the store has dropped the unfinished upload".into(),
             _ if self.kind() == ErrorKind::Full => "the store has no room".into(),
             (500.., _) => "the store has a problem of its own".into(),
             _ => String::new(),
         }
-    }
-}
-
-/// The permissions of S3 that `operation` needs.
-fn permission(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Put => "s3:PutObject, and s3:AbortMultipartUpload for large objects",
-        Operation::Get | Operation::Head => {
-            "s3:GetObject, and s3:ListBucket, without which a missing object looks like a forbidden one"
-        }
-        Operation::List => "s3:ListBucket",
-        Operation::Delete => "s3:DeleteObject",
     }
 }
 
@@ -161,7 +168,7 @@ pub(super) async fn read(response: HttpResponse) -> Result<Result<HttpResponse, 
     let (parts, body) = response.into_parts();
     let body = body.bytes().await?;
     let refusal = Refusal::read(parts.status, &parts.headers, &body);
-    if refusal.is_missing_object() {
+    if refusal.is_missing_object() || refusal.is_existing_object() {
         return Ok(Ok(HttpResponse::from_parts(parts, body.into())));
     }
     Ok(Err(refusal))
@@ -204,7 +211,7 @@ mod tests {
         for (status, code, kind, passing, word) in cases {
             let refusal = of_code(status, code);
             assert_eq!((refusal.kind(), refusal.is_passing()), (kind, passing), "{status} {code}");
-            let text = refusal.explain(Operation::Put);
+            let text = refusal.explain(Service::S3, Operation::Put);
             assert!(text.contains(word) && text.contains("so it is"), "{status} {code}: {text}");
         }
     }
@@ -212,11 +219,11 @@ mod tests {
     #[test]
     fn the_region_the_clock_and_the_pause_are_taken_from_where_a_store_says_them() {
         let moved = refusal(301, &[("x-amz-bucket-region", "eu-west-1")], "");
-        assert!(moved.explain(Operation::List).contains("region eu-west-1"), "{moved:?}");
+        assert!(moved.explain(Service::S3, Operation::List).contains("region eu-west-1"), "{moved:?}");
         let malformed = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-1</Region></Error>";
-        assert!(refusal(400, &[], malformed).explain(Operation::List).contains("region eu-north-1"));
+        assert!(refusal(400, &[], malformed).explain(Service::S3, Operation::List).contains("region eu-north-1"));
         let skewed = refusal(403, &[("date", "Sat, 21 Nov 2026 15:00:00 GMT")], "<Code>RequestTimeTooSkewed</Code>");
-        assert!(skewed.explain(Operation::Get).contains("Sat, 21 Nov 2026 15:00:00 GMT"));
+        assert!(skewed.explain(Service::S3, Operation::Get).contains("Sat, 21 Nov 2026 15:00:00 GMT"));
         assert_eq!(refusal(503, &[("retry-after", "3")], "").pause, Some(Duration::from_secs(3)));
         assert_eq!(refusal(503, &[("retry-after", "86400")], "").pause, Some(PAUSE_MAX));
         assert_eq!(refusal(503, &[("retry-after", "Wed, 21 Oct")], "").pause, None);
@@ -227,7 +234,7 @@ mod tests {
         let body = "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><AWSAccessKeyId>AKIDEXAMPLE\
                     </AWSAccessKeyId><StringToSign>SECRETISH</StringToSign></Error>";
         let refusal = refusal(403, &[], body);
-        for text in [refusal.explain(Operation::Put), format!("{refusal:?}"), refusal.to_string()] {
+        for text in [refusal.explain(Service::S3, Operation::Put), format!("{refusal:?}"), refusal.to_string()] {
             assert!(!text.contains("AKIDEXAMPLE") && !text.contains("SECRETISH"), "{text}");
         }
     }

@@ -2,6 +2,7 @@
 
 use object_store::client::HttpError;
 
+use super::Service;
 use super::answer::Refusal;
 use crate::{Error, ErrorKind, Operation};
 
@@ -11,11 +12,20 @@ pub(super) fn refusal(error: &object_store::Error) -> Option<&Refusal> {
 }
 
 /// What `error` means to the caller of `operation` on `key` of the store at `location`.
-pub(super) fn translate(error: &object_store::Error, operation: Operation, key: &str, location: &str) -> Error {
+pub(super) fn translate(
+    error: &object_store::Error,
+    service: Service,
+    operation: Operation,
+    key: &str,
+    location: &str,
+) -> Error {
     use object_store::Error as E;
     let of = |kind, text: String| Error::new(kind, operation, key, location, text);
     if let Some(refusal) = refusal(error) {
-        return of(refusal.kind(), refusal.explain(operation));
+        return of(refusal.kind(), refusal.explain(service, operation));
+    }
+    if let Some(refusal) = of_one_of_many(error) {
+        return of(refusal.kind(), refusal.explain(service, operation));
     }
     match error {
         E::NotFound { .. } if !matches!(operation, Operation::Get | Operation::Head) => {
@@ -26,8 +36,17 @@ pub(super) fn translate(error: &object_store::Error, operation: Operation, key: 
             of(ErrorKind::AlreadyExists, "the object exists already".into())
         }
         E::InvalidPath { source } => of(ErrorKind::Invalid, source.to_string()),
-        _ => of(ErrorKind::Unavailable, root_cause(error)),
+        _ => of(ErrorKind::Unavailable, root_cause(error, service)),
     }
+}
+
+/// What S3 says of one key, when many are deleted by one request. object_store keeps it as text only, which ends with
+/// `MESSAGE (code: AccessDenied)`.
+fn of_one_of_many(error: &object_store::Error) -> Option<Refusal> {
+    let text = chain(error).last()?.to_string();
+    let (rest, code) = text.strip_suffix(')')?.rsplit_once(" (code: ")?;
+    let (_, message) = rest.rsplit_once(": ").unwrap_or(("", rest));
+    Some(Refusal::of_one(code, message))
 }
 
 fn chain<'a>(
@@ -37,14 +56,18 @@ fn chain<'a>(
 }
 
 /// The innermost cause, which says what happened; those around it say that something did.
-fn root_cause(error: &object_store::Error) -> String {
+fn root_cause(error: &object_store::Error, service: Service) -> String {
     let is_about_http = chain(error).any(|cause| cause.is::<HttpError>());
-    let root = chain(error).last().map(ToString::to_string).unwrap_or_default();
-    let without_credentials = error.to_string().contains("169.254.");
+    let named = |cause: &&(dyn std::error::Error + 'static)| is_about_http || !cause.is::<std::io::Error>();
+    // That of a file says what, but not which.
+    let root = chain(error).filter(named).last().map(ToString::to_string).unwrap_or_default();
+    let text = error.to_string();
+    let without_credentials = text.contains("169.254.") || text.contains("metadata.google.internal");
     match (without_credentials, is_about_http) {
         (true, _) => format!(
             "no credentials: none are configured, and this machine's own cannot be had from its surroundings \
-             ({root}); set access-key-id and secret-access-key"
+             ({root}); {}",
+            service.credentials()
         ),
         (false, true) => format!("the store cannot be reached: {root}"),
         (false, false) => root,

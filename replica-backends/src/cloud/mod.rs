@@ -13,6 +13,7 @@ mod failure;
 mod list;
 mod put;
 mod read;
+mod service;
 mod transport;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::sync::OnceCell;
 
 use self::creation::Creation;
+pub(crate) use self::service::Service;
 pub(crate) use self::transport::{Connector, choose_tls, client_options};
 use crate::key::{check_key, check_prefix};
 use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
@@ -50,6 +52,7 @@ pub(crate) fn retry_config() -> RetryConfig {
 /// A bucket, or what a store calls its like: one client, with its connections, for all replicas in it.
 pub struct Bucket {
     connect: Connect,
+    service: Service,
     location: String,
     parts_max: u64,
     store: OnceCell<Arc<dyn ObjectStore>>,
@@ -58,8 +61,8 @@ pub struct Bucket {
 
 impl Bucket {
     /// A bucket that is first spoken to when it is needed. An upload to it has at most `parts_max` parts.
-    pub(crate) fn new(location: String, parts_max: u64, connect: Connect) -> Self {
-        Self { connect, location, parts_max, store: OnceCell::new(), creation: OnceCell::new() }
+    pub(crate) fn new(service: Service, location: String, parts_max: u64, connect: Connect) -> Self {
+        Self { connect, service, location, parts_max, store: OnceCell::new(), creation: OnceCell::new() }
     }
 
     /// The replica whose keys all begin with `path` and a slash; slashes at its ends mean nothing.
@@ -80,7 +83,7 @@ impl fmt::Debug for Bucket {
 
 /// A [`Backend`] that keeps each object under `ROOT/KEY` in a [`Bucket`], as Litestream 0.3 does.
 ///
-/// - Keys with control characters are `Invalid`: listings cannot show them.
+/// - Keys with control characters are `Invalid`: listings cannot show them. In Azure so are those with backslashes.
 /// - A put of up to one part is one request; a larger one is an upload in parts, which is aborted if it fails or is
 ///   dropped. One that dies with the process stays behind unfinished: the bucket's lifecycle rules are for that.
 /// - Requests that fail in passing are tried again a few times, so a put may find what its own first attempt stored:
@@ -99,6 +102,9 @@ impl CloudBackend {
     /// Where the object of `key` is.
     fn path(&self, operation: Operation, key: &str) -> Result<Path> {
         check_key(key).map_err(|problem| self.invalid(operation, key, problem))?;
+        if self.bucket.service == Service::Azure && key.contains('\\') {
+            return Err(self.invalid(operation, key, "Azure takes the backslash in the key for a slash"));
+        }
         let full = if self.root.is_empty() { key.to_owned() } else { format!("{}/{key}", self.root) };
         Path::parse(full).map_err(|_| self.invalid(operation, key, "the key has a control character"))
     }
@@ -114,7 +120,7 @@ impl CloudBackend {
     }
 
     fn failed(&self, operation: Operation, key: &str, error: &object_store::Error) -> Error {
-        failure::translate(error, operation, key, &self.location())
+        failure::translate(error, self.bucket.service, operation, key, &self.location())
     }
 
     /// The results of one request to delete `paths`.

@@ -8,9 +8,9 @@ use object_store::{
     Error as StoreError, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path,
 };
 
-use super::CloudBackend;
 use super::creation::Creation;
 use super::transport::create_only;
+use super::{CloudBackend, Service};
 use crate::{Backend, Body, Error, ErrorKind, Operation, Result};
 
 /// The least size of a part, in bytes, that S3 takes; also the size up to which a stream is put in one request. Two
@@ -133,8 +133,20 @@ impl Put<'_> {
                 PutMode::Overwrite
             }
         };
-        let put = self.store.put_opts(&self.path, payload, mode.into()).await;
+        let put = match self.store.put_opts(&self.path, payload.clone(), mode.into()).await {
+            Err(StoreError::AlreadyExists { .. }) if self.blocks_are_in_the_way().await => {
+                self.store.put_opts(&self.path, payload, PutMode::Overwrite.into()).await
+            }
+            put => put,
+        };
         put.map(|_| len).map_err(|error| self.failed(&error))
+    }
+
+    /// Whether there is no object, although the store says so: for Azure blocks of an upload that was broken off count
+    /// as one, for a week.
+    async fn blocks_are_in_the_way(&self) -> bool {
+        let is_possible = self.backend.bucket.service == Service::Azure;
+        is_possible && self.backend.head(self.key).await.is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
     /// Whether the object exists is looked at before the first byte is sent and again before the last step, which a

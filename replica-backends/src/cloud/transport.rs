@@ -13,6 +13,7 @@ use object_store::client::{
 use reqwest::header::{CONTENT_LENGTH, HeaderValue, IF_NONE_MATCH, RANGE};
 use reqwest::{Method, StatusCode};
 
+use super::Service;
 use super::answer::{self, Refusal};
 
 /// Until a connection stands.
@@ -37,20 +38,21 @@ pub(super) async fn create_only<F: Future>(completing: F) -> F::Output {
 #[error("no answer within {0:?}")]
 struct NoAnswer(Duration);
 
-/// Makes [`Transport`]s.
+/// Makes [`Transport`]s to a service.
 #[derive(Debug)]
-pub(crate) struct Connector;
+pub(crate) struct Connector(pub(crate) Service);
 
 /// An HTTP client that gives up in time.
 #[derive(Debug)]
 struct Transport {
+    service: Service,
     inner: HttpClient,
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         choose_tls();
-        Ok(HttpClient::new(Transport { inner: ReqwestConnector::default().connect(options)? }))
+        Ok(HttpClient::new(Transport { service: self.0, inner: ReqwestConnector::default().connect(options)? }))
     }
 }
 
@@ -85,7 +87,10 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, HttpErr
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if completes_an_upload(&request) && CREATE_ONLY.try_with(|()| ()).is_ok() {
+        if self.service.large_put_takes_condition()
+            && completes_an_upload(&request)
+            && CREATE_ONLY.try_with(|()| ()).is_ok()
+        {
             request.headers_mut().insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
         }
         let is_part = request.headers().contains_key(RANGE);

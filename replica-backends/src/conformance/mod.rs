@@ -55,7 +55,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Backend>) {
         delete::many_keys_are_deleted,
         delete::a_deleted_key_can_be_put_again,
         keys::odd_keys_are_kept_as_they_are,
-        keys::control_characters_are_kept_or_refused,
+        keys::control_characters_and_backslashes_are_kept_or_refused,
         keys::malformed_keys_are_refused,
     );
 }

@@ -12,7 +12,7 @@ use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
 
 use self::provider::Provider;
-use crate::cloud::{Bucket, Connector, choose_tls, client_options, retry_config};
+use crate::cloud::{Bucket, Connector, Service, choose_tls, client_options, retry_config};
 
 /// How long the region of a bucket is asked for.
 const REGION_LIMIT: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ impl S3Options {
             let options = Arc::clone(&options);
             Box::pin(async move { options.connect().await }) as futures::future::BoxFuture<'static, _>
         };
-        Arc::new(Bucket::new(location, parts_max, Box::new(connect)))
+        Arc::new(Bucket::new(Service::S3, location, parts_max, Box::new(connect)))
     }
 
     fn provider(&self) -> Provider {
@@ -115,7 +115,7 @@ impl S3Options {
             .with_disable_bulk_delete(!self.provider().bulk_delete)
             .with_disable_tagging(true)
             .with_client_options(client_options(self.skip_verify))
-            .with_http_connector(Connector)
+            .with_http_connector(Connector(Service::S3))
             .with_retry(retry_config());
         if let Some(endpoint) = self.endpoint() {
             builder = builder.with_endpoint(endpoint);

@@ -8,13 +8,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 
-use self::server::S3Server;
 use super::{S3Login, S3Options};
 use crate::cloud::Bucket;
+use crate::store_server::StoreServer;
 use crate::{Backend, Body, ByteRange, ErrorKind};
-
-#[path = "../../../tests/support/s3_server.rs"]
-mod server;
 
 fn options(endpoint: &str) -> S3Options {
     S3Options {
@@ -30,7 +27,7 @@ fn options(endpoint: &str) -> S3Options {
     }
 }
 
-fn options_of(server: &S3Server) -> S3Options {
+fn options_of(server: &StoreServer) -> S3Options {
     options(&format!("http://{}", server.address))
 }
 
@@ -51,7 +48,7 @@ async fn new_folder(bucket: &Arc<Bucket>, count: &AtomicU64) -> Arc<dyn Backend>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_s3_bucket_passes() {
-    let server = S3Server::start();
+    let server = StoreServer::s3();
     let bucket = options_of(&server).open();
     let count = AtomicU64::new(0);
     crate::conformance::run(async || new_folder(&bucket, &count).await).await;
@@ -69,7 +66,7 @@ async fn an_s3_bucket_passes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_upload_never_replaces_what_appeared_meanwhile() {
-    let server = S3Server::start();
+    let server = StoreServer::s3();
     let folder = options_of(&server).open().folder("app");
     let meanwhile = folder.clone();
     let slow = Body::stream(move || {
@@ -87,7 +84,7 @@ async fn a_large_upload_never_replaces_what_appeared_meanwhile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_bucket_or_its_host_is_said() {
-    let server = S3Server::start();
+    let server = StoreServer::s3();
     let missing = S3Options { bucket: "missing".into(), ..options_of(&server) }.open().folder("app");
     let errors = [
         missing.put_new("x", body("x")).await.unwrap_err(),
@@ -108,10 +105,46 @@ async fn what_is_wrong_with_a_bucket_or_its_host_is_said() {
     assert!(!text.contains("SECRETKEPT") && !format!("{error:?} {nobody:?}").contains("SECRETKEPT"), "{error:?}");
 }
 
+/// Answers every request with `body`.
+fn answer_always(body: &'static str) -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            // Its last word is that of the XML in it.
+            while !request.ends_with(b"</Delete>") {
+                let len = client.read(&mut buffer).unwrap();
+                request.extend_from_slice(&buffer[..len]);
+            }
+            let len = body.len();
+            write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n{body}").unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn of_many_keys_each_has_the_answer_that_the_store_gave_it() {
+    let address = answer_always(
+        "<DeleteResult><Deleted><Key>app/a</Key></Deleted><Error><Key>app/b</Key><Code>AccessDenied</Code><Message>Access \
+         Denied</Message></Error><Error><Key>app/c</Key><Code>InternalError</Code><Message>try again</Message></Error>\
+         </DeleteResult>",
+    );
+    let folder = options(&format!("http://{address}")).open().folder("app");
+    let results = folder.delete(&["a", "b", "c"].map(str::to_owned)).await;
+    let kinds: Vec<_> = results.iter().map(|result| result.as_ref().err().map(crate::Error::kind)).collect();
+    assert_eq!(kinds, [None, Some(ErrorKind::PermissionDenied), Some(ErrorKind::Unavailable)], "{results:?}");
+    let text = results[1].as_ref().unwrap_err().to_string();
+    assert!(text.contains("delete b at s3://bucket/app") && text.contains("s3:DeleteObject"), "{text}");
+}
+
 /// The second start finds the probe of the first, and one request tells.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_probe_is_put_once_and_stays() {
-    let server = S3Server::start();
+    let server = StoreServer::s3();
     for start in 0..2 {
         let folder = options_of(&server).open().folder("app");
         folder.put_new(&format!("{start}"), body("x")).await.unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::history::ltx::LtxLevel;
-use crate::types::{Generation, Index, Timestamp, Txid};
+use crate::types::{Generation, Index, Position, Timestamp, Txid};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,15 +145,15 @@ pub enum ReplicateSource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restore {
     /// From what.
-    pub source: Source,
+    pub source: RestoreSource,
     /// Only from this replica.
     pub replica: Option<String>,
     /// Only from this generation.
     pub generation: Option<Generation>,
     /// Up to which state.
     pub until: Until,
-    /// Where to; `None`: where the database was. Always there with a URL.
-    pub output: Option<PathBuf>,
+    /// Where to.
+    pub output: RestoreOutput,
     /// Whether a database that is there already is success.
     pub if_db_not_exists: bool,
     /// Whether it is success that there is nothing to restore from.
@@ -179,8 +179,35 @@ pub struct Verify {
     pub all: bool,
     /// Whether a temporary restore is checked by SQLite.
     pub full: bool,
+    /// Whether only the last scheduled result is told.
+    pub last: bool,
     /// Whether the answer is JSON.
     pub json: bool,
+}
+
+/// What to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreSource {
+    /// One database.
+    One(Source),
+    /// Every database of a configuration.
+    All {
+        /// The configuration.
+        config: ConfigSource,
+        /// Only those below this folder.
+        folder: Option<PathBuf>,
+    },
+}
+
+/// Where to restore to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreOutput {
+    /// Where the database was. Never with a URL.
+    Place,
+    /// This file; of several databases, below this folder.
+    Path(PathBuf),
+    /// Standard output. Never of several databases.
+    Stdout,
 }
 
 /// Up to which state to restore.
@@ -196,6 +223,8 @@ pub enum Until {
     Txid(Txid),
     /// The point of this name.
     Point(String),
+    /// The commit that ends there.
+    Position(Position),
 }
 
 /// `point`

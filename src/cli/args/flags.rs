@@ -247,15 +247,24 @@ pub struct Restore {
     /// Up to this named point
     #[arg(long, value_name = "NAME")]
     pub point: Option<String>,
+    /// Up to the commit that ends there: GENERATION/INDEX:OFFSET, as restore, point and points print it
+    #[arg(long, value_name = "POSITION")]
+    pub position: Option<String>,
     /// Up to this time, such as 2000-01-01T00:00:00Z or "15m ago" [default: the latest]
     #[arg(long, value_name = "TIME")]
     pub timestamp: Option<String>,
     /// Up to this transaction of Litestream 0.5, 16 hex digits
     #[arg(long, value_name = "TXID")]
     pub txid: Option<String>,
-    /// Where to write the database [default: where it was; needed with a URL]
+    /// Every database of the configuration, or every one below DIRECTORY if that is given in place of DB_PATH
+    #[arg(long)]
+    pub all: bool,
+    /// Where to write the database, with -all a folder [default: where it was; needed with a URL]
     #[arg(long = "o", value_name = "PATH")]
     pub output: Option<PathBuf>,
+    /// Write the database to standard output, once it has been restored to a temporary file and verified
+    #[arg(long)]
+    pub to_stdout: bool,
     /// Succeed without doing anything if the database exists
     #[arg(long)]
     pub if_db_not_exists: bool,
@@ -288,6 +297,9 @@ pub struct Verify {
     /// Also restore the newest state to a temporary file, and run SQLite's integrity_check on it
     #[arg(long)]
     pub full: bool,
+    /// Only tell what the last scheduled verification (validation-interval) found
+    #[arg(long, conflicts_with_all = ["all", "full"])]
+    pub last: bool,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -329,9 +341,13 @@ pub fn usage(program: &str) -> String {
 pub fn usage_of(program: &str, command: &str) -> Option<String> {
     let found = Program::command().find_subcommand(command)?.clone();
     let (arguments, meaning) = match command {
-        "generations" | "snapshots" | "wal" | "ltx" | "restore" | "points" | "retention" => {
+        "generations" | "snapshots" | "wal" | "ltx" | "points" | "retention" => {
             (" DB_PATH|REPLICA_URL", "DB_PATH is a database of the configuration; with REPLICA_URL there is none.")
         }
+        "restore" => (
+            " DB_PATH|REPLICA_URL|-all [DIRECTORY]",
+            "DB_PATH is a database of the configuration; with REPLICA_URL there is none.",
+        ),
         "point" => (
             " create NAME|list|delete NAME DB_PATH|REPLICA_URL",
             "DB_PATH is a database of the configuration; with REPLICA_URL there is none.",

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::types::{Generation, Index, Timestamp};
+use crate::types::{Generation, Index, Position, Timestamp};
 
 fn parsed(line: &str) -> Result<Command, Exit> {
     parse(std::iter::once("lightship").chain(line.split_whitespace()).map(OsString::from))
@@ -17,11 +17,11 @@ fn database(path: &str) -> Source {
 
 fn restore(source: Source) -> Restore {
     Restore {
-        source,
+        source: RestoreSource::One(source),
         replica: None,
         generation: None,
         until: Until::Latest,
-        output: None,
+        output: RestoreOutput::Place,
         if_db_not_exists: false,
         if_replica_exists: false,
         parallelism: 8,
@@ -89,10 +89,28 @@ fn commands_are_understood() {
 #[test]
 fn restore_is_understood() {
     let url = || Source::Url("file://rep".to_owned());
+    let all = |folder: Option<&str>| RestoreSource::All { config: no_config(), folder: folder.map(Into::into) };
+    let generation = Generation(0x0123_4567_89ab_cdef);
+    let position = Position { generation, index: Index::new(0x1a).unwrap(), offset: crate::types::Offset(4152) };
     let cases = [
         ("restore app.db", restore(database("app.db"))),
-        ("restore file://rep -o out", Restore { output: Some("out".into()), ..restore(url()) }),
-        ("restore -o -out file://rep", Restore { output: Some("-out".into()), ..restore(url()) }),
+        ("restore file://rep -o out", Restore { output: RestoreOutput::Path("out".into()), ..restore(url()) }),
+        ("restore -o -out file://rep", Restore { output: RestoreOutput::Path("-out".into()), ..restore(url()) }),
+        ("restore file://rep -to-stdout", Restore { output: RestoreOutput::Stdout, ..restore(url()) }),
+        ("restore -all", Restore { source: all(None), ..restore(url()) }),
+        (
+            "restore -all /srv -o out -point p",
+            Restore {
+                source: all(Some("/srv")),
+                output: RestoreOutput::Path("out".into()),
+                until: Until::Point("p".to_owned()),
+                ..restore(url())
+            },
+        ),
+        (
+            "restore -position 0123456789abcdef/0000001a:4152 a",
+            Restore { until: Until::Position(position), ..restore(database("a")) },
+        ),
         (
             "restore -if-db-not-exists -if-replica-exists -dry-run -no-progress a",
             Restore {
@@ -136,6 +154,18 @@ fn errors_are_in_the_words_of_litestream() {
         ("restore a b", "too many arguments"),
         ("restore file://rep", "output path required; name it with -o"),
         ("restore a -index 1 -timestamp 2000-01-01T00:00:00Z", "cannot specify index & timestamp to restore"),
+        ("restore a -point p -timestamp 2000-01-01T00:00:00Z", "cannot specify timestamp & point to restore"),
+        ("restore a -point p -generation 98a668427ff80fee", "cannot specify generation & point to restore"),
+        ("restore a -position 1/2:3 -index 1", "cannot specify index & position to restore"),
+        ("restore -all -index 1", "with -all, a state is chosen with -timestamp or -point"),
+        ("restore -all a b", "too many arguments"),
+        ("restore -all -to-stdout", "-to-stdout does not go with -all"),
+        ("restore a -to-stdout -o b", "-to-stdout does not go with -o"),
+        (
+            "restore a -position 1/2:3",
+            "invalid value for flag -position: \"1/2:3\" is no position; write GENERATION/INDEX:OFFSET, such as \
+             0123456789abcdef/0000001a:4152",
+        ),
         ("restore a -index zz", "invalid value \"zz\" for flag -index: invalid hexadecimal format"),
         ("restore a -index 0x1", "invalid value \"0x1\" for flag -index: invalid hexadecimal format"),
         ("restore a -index -1", "invalid value \"-1\" for flag -index: invalid hexadecimal format"),
@@ -231,7 +261,7 @@ fn the_description_for_clap_is_sound() {
     for command in flags::COMMANDS {
         assert!(flags::of_command(command).is_some(), "{command}");
     }
-    assert_eq!(flags::of_command("restore").unwrap().len(), 14);
+    assert_eq!(flags::of_command("restore").unwrap().len(), 17);
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::duration::GoDuration;
 use crate::history::ltx::LtxLevel;
-use crate::types::{Clock, Generation, Index, SystemClock, Timestamp, Txid};
+use crate::types::{Clock, Generation, Index, Position, SystemClock, Timestamp, Txid};
 
 /// Hex digits without `0x`, at most `7fffffff`.
 pub fn index(text: &str) -> Result<Index, String> {
@@ -57,6 +57,11 @@ pub fn generation(text: &str) -> Result<Generation, String> {
 /// Sixteen hex digits.
 pub fn txid(text: &str) -> Result<Txid, String> {
     text.parse().map_err(|error| format!("invalid value for flag -txid: {error}"))
+}
+
+/// As it is printed.
+pub fn position(text: &str) -> Result<Position, String> {
+    text.parse().map_err(|error| format!("invalid value for flag -position: {error}"))
 }
 
 /// A level, or `None` for all of them.

@@ -67,7 +67,6 @@ pub const REPLICA: &[UnusedKey] = &[
     unused("sse-customer-key", SSE),
     unused("sse-customer-key-path", SSE),
     unused("sse-kms-key-id", SSE),
-    unused("sas-token", "not supported yet: set account-key instead"),
     unused("host-key", "not supported yet: there is no way yet to state the key of a host"),
     unused("concurrent-writes", UPLOAD_PARTS),
     unused("webdav-url", WEBDAV),

@@ -46,7 +46,7 @@ fn s3_urls_name_bucket_service_and_region() {
 
 #[test]
 fn other_urls_name_their_places() {
-    let gcs = GcsTarget { bucket: "bkt".to_owned(), path: "p".to_owned() };
+    let gcs = GcsTarget { bucket: "bkt".to_owned(), path: "p".to_owned(), ..GcsTarget::default() };
     assert_eq!(parse("gcs://bkt/p"), Ok(ReplicaTarget::Gcs(gcs.clone())));
     assert_eq!(parse("gs://bkt/p"), Ok(ReplicaTarget::Gcs(gcs)));
     let abs = AbsTarget { container: "cont".to_owned(), path: "p".to_owned(), ..AbsTarget::default() };

@@ -140,6 +140,7 @@ impl Resolver<'_> {
             ("endpoint", raw.endpoint.is_some(), s3 || abs),
             ("account-name", raw.account_name.is_some(), abs),
             ("account-key", raw.account_key.is_some(), abs),
+            ("sas-token", raw.sas_token.is_some(), abs),
             ("host", raw.host.is_some(), sftp),
             ("user", raw.user.is_some(), sftp),
             ("password", raw.password.is_some(), sftp),

@@ -75,7 +75,7 @@ impl Resolver<'_> {
     }
 
     /// An environment variable that says something.
-    fn variable(&self, name: &str) -> Option<String> {
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.environment.lookup)(name).filter(|value| !value.is_empty())
     }
 }

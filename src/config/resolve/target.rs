@@ -58,7 +58,9 @@ impl Resolver<'_> {
             ReplicaKind::File if path.is_empty() => return Err(self.missing(place, "file replica path required")),
             ReplicaKind::File => ReplicaTarget::File { path: path.into() },
             ReplicaKind::S3 => ReplicaTarget::S3(S3Target { bucket: text(&raw.bucket), path, ..S3Target::default() }),
-            ReplicaKind::Gcs => ReplicaTarget::Gcs(GcsTarget { bucket: text(&raw.bucket), path }),
+            ReplicaKind::Gcs => {
+                ReplicaTarget::Gcs(GcsTarget { bucket: text(&raw.bucket), path, ..GcsTarget::default() })
+            }
             ReplicaKind::Abs => {
                 ReplicaTarget::Abs(AbsTarget { container: text(&raw.bucket), path, ..AbsTarget::default() })
             }
@@ -89,16 +91,11 @@ impl Resolver<'_> {
             }
             ReplicaTarget::Gcs(target) => {
                 bucket_required(&target.bucket)?;
-                ReplicaTarget::Gcs(target)
+                ReplicaTarget::Gcs(self.complete_gcs(target))
             }
             ReplicaTarget::Abs(target) => {
                 bucket_required(&target.container)?;
-                ReplicaTarget::Abs(AbsTarget {
-                    account_name: stated(raw.account_name.as_ref()).map(str::to_owned).or(target.account_name),
-                    account_key: stated_secret(raw.account_key.as_ref()),
-                    endpoint: stated(raw.endpoint.as_ref()).map(str::to_owned),
-                    ..target
-                })
+                ReplicaTarget::Abs(self.complete_abs(target, raw, place)?)
             }
             ReplicaTarget::Sftp(target) => ReplicaTarget::Sftp(self.complete_sftp(target, raw, place)?),
         })

@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::FileExt;
 
-use super::{ResumePoint, Resumption, View, file_size, hash_pages};
+use super::{ResumePoint, Resumption, View, hash_pages};
 use crate::follow::Lost;
 use crate::follow::resync::{Baseline, Difference, difference};
 use crate::follow::wal_file::{Scan, WalFile};
+use crate::segment::PageHash;
 use crate::sqlite::Connection;
 use crate::types::{PageNo, PageSize};
 use crate::wal::{FRAME_HEADER_BYTES, WAL_HEADER_BYTES};
@@ -30,7 +31,8 @@ pub(super) fn choose(
     let is_behind =
         |p: &ResumePoint| known.first().is_some_and(|first| p.generation == first.generation && !p.stands_with(first));
     for point in known.iter().filter(|p| p.page_size == page_size) {
-        if view.scan.as_ref().is_some_and(|scan| continues(point, scan, wal)) {
+        let same_wal = view.scan.as_ref().filter(|scan| continues(point, scan, wal));
+        if same_wal.is_some_and(|scan| !has_changed_beside(point, scan, view, baseline)) {
             return continuing(Resumption::SameWal, point);
         }
         if is_behind(point) {
@@ -86,9 +88,27 @@ pub(super) fn continues(point: &ResumePoint, scan: &Scan, wal: &WalFile) -> bool
     wal.checksum_at(source.offset, &scan.header).is_ok_and(|checksum| checksum == source.checksum)
 }
 
+/// Whether pages have changed since `point` that the WAL has not written since: the disk, or a program past SQLite, has
+/// changed them. If what the replica ends with is known by its digest only, it shows if nothing else was written.
+fn has_changed_beside(point: &ResumePoint, scan: &Scan, view: &View, baseline: &Baseline) -> bool {
+    let now = &view.hashes;
+    if point.source.offset == scan.end {
+        return (point.digest, point.size) != (now.digest(), now.size());
+    }
+    let Some(mut expected) = baseline.of(point).cloned() else { return false };
+    expected.resize(now.size());
+    for (page, _) in scan.overlay.iter().filter(|(_, frame)| **frame >= point.source.offset) {
+        let page = PageNo::new(*page).filter(|page| page.slot() < now.entries().len());
+        if let Some((page, hash)) = page.map(|page| (page, now.entries()[page.slot()])) {
+            expected.set(page, PageHash(hash));
+        }
+    }
+    expected.digest() != now.digest()
+}
+
 /// Whether the database file without its WAL is the state at `point`, so that all of the WAL came after it.
 fn holds_whole_wal(point: &ResumePoint, view: &View, line: &Connection, page_size: PageSize) -> Result<bool, Lost> {
-    if view.scan.is_none() || view.index.copied > 0 || file_size(line, page_size)? != point.size {
+    if view.scan.is_none() || view.index.copied > 0 || line.database_pages(page_size)? != point.size {
         return Ok(false);
     }
     let hashes = hash_pages(line, page_size, point.size, None)?;

@@ -36,8 +36,11 @@ impl CommitLog {
         for consumer in inner.consumers.iter_mut().filter(|c| matches!(c, Consumer::NeedsSnapshot(_))) {
             *consumer = Consumer::Offered(Arc::clone(ticket));
         }
-        for extra in inner.extras.iter_mut().filter(|e| matches!(e, Extra::Wanted(_))) {
-            *extra = Extra::Offered(Arc::clone(ticket));
+        let Inner { extras, snapshots, .. } = &mut *inner;
+        for (extra, last) in extras.iter_mut().zip(snapshots).filter(|(e, _)| matches!(e, Extra::Wanted(_))) {
+            // An idle database needs no second one.
+            let is_there = *last == Some((ticket.index, ticket.digest));
+            *extra = if is_there { Extra::None } else { Extra::Offered(Arc::clone(ticket)) };
         }
         drop(inner);
         self.tell();
@@ -51,6 +54,11 @@ impl CommitLog {
     /// Asks for a snapshot of `replica` beside its segments.
     pub fn want_snapshot(&self, replica: ReplicaNo, reason: &str) {
         self.lock().extras[replica] = Extra::Wanted(reason.to_owned());
+    }
+
+    /// Takes note that `replica` has the snapshot of `ticket`.
+    pub fn note_snapshot(&self, replica: ReplicaNo, ticket: &SnapshotTicket) {
+        self.lock().snapshots[replica] = Some((ticket.index, ticket.digest));
     }
 
     /// The snapshot that was asked for, once there is one and the replica has every index before it: a snapshot behind

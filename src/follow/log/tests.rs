@@ -111,6 +111,29 @@ fn a_scheduled_snapshot_waits_for_the_segments_before_it() {
 }
 
 #[test]
+fn a_snapshot_that_is_there_is_not_taken_again() {
+    let log = log();
+    log.close_index();
+    while let Work::Segment(plan) = log.work(0, 100_000) {
+        log.shipped(0, plan.index, *plan.to());
+    }
+    let offered = |ticket: SnapshotTicket| {
+        log.want_snapshot(0, "snapshot-interval");
+        log.offer(&Arc::new(ticket));
+        assert_eq!(log.snapshot_wanted(), None);
+        log.take_snapshot(0).is_some()
+    };
+    let at = |number| Arc::into_inner(ticket(number)).unwrap();
+    assert!(offered(at(1)));
+    // It could not be written, so it is tried again.
+    assert!(offered(at(1)));
+    log.note_snapshot(0, &ticket(1));
+    assert!(!offered(at(1)));
+    assert!(offered(at(2)));
+    assert!(offered(SnapshotTicket { digest: StateDigest(99), ..at(1) }), "another state");
+}
+
+#[test]
 fn a_replica_that_waits_for_a_snapshot_does_not_have_everything() {
     let log = CommitLog::new(GENERATION, 1, "new");
     assert_eq!(log.unshipped_bytes(), 0);

@@ -104,10 +104,15 @@ impl<'h> Line<'h> {
         self.snapshots.first().map_or(Timestamp(u64::MAX), |(_, time)| *time)
     }
 
-    /// The newest snapshot and everything after it; everything if there is none.
+    /// The newest snapshot and everything after it; everything if there is none. If no segment comes after it, also the
+    /// index before it: Litestream 0.3 restores no snapshot that lies more than one index behind the last segment.
     fn newest(&self, tell: &mut dyn FnMut(&Entry)) {
         let from = self.snapshots.last().map_or(Index::default(), |(entry, _)| entry.name.index());
         self.from(from, tell);
+        let before = from.get().checked_sub(1).and_then(Index::new);
+        if let Some(before) = before.filter(|_| self.history.segments_from(from).is_empty()) {
+            segments_of(self.history, before).iter().for_each(tell);
+        }
     }
 
     /// Everything that begins at `index` or after it.

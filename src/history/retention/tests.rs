@@ -139,6 +139,20 @@ impl Replica {
         }
     }
 
+    /// What Litestream 0.3 needs to restore the latest state: from the newest snapshot's index on, or from the one before
+    /// it, each index with a segment at offset 0 up to the last; or no segment at all.
+    fn litestream_restores(&self, generation: Generation) -> bool {
+        let catalog = self.catalog();
+        let Some(history) = catalog.history(generation) else { return false };
+        let Some(snapshot) = history.snapshots.last() else { return false };
+        let last = history.segments.last().map(|e| e.name.index().get());
+        let begins = history.segments.iter().all(|e| {
+            let first = ObjectName::Segment(generation, e.name.index(), Offset(0));
+            history.entry(&first).is_some()
+        });
+        begins && last.is_none_or(|last| last + 1 >= snapshot.name.index().get())
+    }
+
     fn plan(&self, points: &[Pinned], policy: &Policy, now: Timestamp) -> RetentionPlan {
         plan_retention(&self.catalog(), &self.seals, points, policy, None, now).unwrap()
     }
@@ -206,6 +220,7 @@ proptest! {
         // The newest state of the newest generation is there, whatever the policy.
         let (time, generation, _) = *full.commits.last().unwrap();
         prop_assert_eq!(replica.restores(generation, time), Some(time));
+        prop_assert!(replica.litestream_restores(generation), "{:#?}", replica.objects.keys());
     }
 
     /// Whatever the clock says, nothing is deleted that would stay if it were right.

@@ -59,7 +59,7 @@ pub struct Job {
 /// # Errors
 /// Which file is at fault, or why the database cannot be written.
 pub fn apply(job: &Job, mut arrivals: mpsc::Receiver<ArrivalBody>) -> Result<(PageHashes, LtxHeader), ApplyError> {
-    put_together(Some(&job.file), |port| {
+    put_together(Some(&job.file), job.files.len() > 1, |port| {
         let mut database = Database { image: Image::Port(port), size: PageCount(0), rolling: None };
         let mut last = None;
         for entry in &job.files {

@@ -8,7 +8,7 @@ use replica_backends::{Backend, ByteRange};
 use crate::history::Bounds;
 use crate::history::ltx::{LtxCatalog, LtxTimes, NeedsTimes, ltx_bounds, ltx_folders};
 use crate::ltx::{HEADER_BYTES, LtxHeader};
-use crate::restore::source::collect;
+use crate::restore::download::read;
 
 /// How many headers are read at the same time.
 const HEADERS_AT_ONCE: usize = 16;
@@ -65,7 +65,7 @@ impl LtxSource {
             let backend = Arc::clone(&self.backend);
             async move {
                 let head = ByteRange::Slice { start: 0, len: HEADER_BYTES as u64 };
-                let bytes = collect(backend.get(&entry.key, head).await?).await?;
+                let bytes = read(backend.as_ref(), &entry.key, head).await?;
                 Ok((entry, LtxHeader::parse(&bytes).ok().map(|header| header.time)))
             }
         });

@@ -1,23 +1,23 @@
 //! A restore without a database: every object of a history is read, decoded and compared with its seal and with its
 //! neighbours, and the hash of every page is kept, so that every digest is proved. Nothing is written anywhere.
 
+mod chunk;
+mod links;
 mod ltx;
 mod sealed;
+mod stages;
+mod suspicion;
 mod unsealed;
 mod walk;
 
-use std::sync::Arc;
+use std::fmt;
 
-use tokio::sync::mpsc;
-
-use super::source::Source;
-use super::{ARRIVALS_AHEAD, Progress, fetch};
-use crate::history::{Entry, ObjectName, PlannedObject};
 use crate::segment::StateDigest;
-use crate::types::{Generation, Index, Offset, PageCount, Position, Timestamp};
+use crate::types::{PageCount, Position, Timestamp};
 use crate::wal::Salts;
 
 pub use ltx::verify_ltx;
+pub use stages::verify_generation;
 
 /// A state of the live database, to be found again in a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Checked {
         }
     }
 
-    fn fault(&mut self, object: String, what: impl ToString) {
+    fn fault(&mut self, object: String, what: &dyn fmt::Display) {
         self.faults.push(Fault { object, what: what.to_string() });
     }
 }
@@ -107,6 +107,9 @@ pub enum VerifyError {
     /// Reading stopped half-way.
     #[error("reading {0} stopped half-way: {1}")]
     Interrupted(String, String),
+    /// Something else was found each time.
+    #[error("{0} changed each time while it was being read")]
+    Restless(String),
 }
 
 impl VerifyError {
@@ -115,36 +118,4 @@ impl VerifyError {
     pub fn is_outdated(&self) -> bool {
         matches!(self, Self::Store(error) if error.kind() == replica_backends::ErrorKind::NotFound)
     }
-}
-
-/// Verifies everything that `generation` holds, and looks for `live` in it.
-///
-/// # Errors
-/// If an object cannot be read; one that is damaged is a finding, not an error.
-pub async fn verify_generation(
-    source: &Source,
-    generation: Generation,
-    live: Option<LiveState>,
-    parallelism: usize,
-    progress: &dyn Progress,
-) -> Result<Checked, VerifyError> {
-    let mut entries: Vec<Entry> =
-        source.catalog.history(generation).into_iter().flat_map(|h| h.entries()).copied().collect();
-    entries.retain(|e| e.name.range().is_none());
-    entries.sort_by_key(|e| (place(&e.name), e.name));
-    let objects: Vec<PlannedObject> =
-        entries.iter().map(|e| PlannedObject { name: e.name, stored_bytes: e.stored_bytes, seal: None }).collect();
-    progress.begin(objects.iter().map(|o| o.stored_bytes).sum());
-    let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
-    let names = entries.iter().map(|e| e.name).collect();
-    let walking = tokio::task::spawn_blocking(move || walk::Walk::new(generation, live).run(names, arrivals));
-    let fetching = fetch::fetch(Arc::clone(&source.backend), objects, parallelism, progress, out);
-    let (fetched, walked) = tokio::join!(fetching, walking);
-    fetched?;
-    walked.unwrap_or_else(|panic| Err(VerifyError::Interrupted(generation.to_string(), panic.to_string())))
-}
-
-/// Where an object stands in its history: a snapshot before the first segment of its index.
-fn place(name: &ObjectName) -> (Index, Offset, bool) {
-    (name.index(), name.offset(), matches!(name, ObjectName::Segment(..)))
 }

@@ -1,11 +1,13 @@
 //! Sealed objects: data, frames, commits and digests are what their seals say.
 
+use super::VerifyError;
 use super::walk::Walk;
+use crate::history::ObjectName;
 use crate::restore::error::{ObjectFault, Step};
 use crate::restore::fetch::{ArrivalBody, ArrivalReader};
 use crate::restore::image::Edge;
 use crate::restore::wal_stream::{Frame, WalStream};
-use crate::segment::{Decoder, PageHashes, Seal, page_hash};
+use crate::segment::{Decoder, PageHashes, Seal, SealKind, page_hash};
 use crate::types::{Offset, PageNo};
 use crate::wal::{Chain, Salts};
 
@@ -69,11 +71,30 @@ impl Walk {
         if decoder.finish()?.as_ref() != Some(seal) {
             return Err(ObjectFault::Changed.into());
         }
+        if wal.header().is_some_and(|header| header.checksum != seal.checksum_before) {
+            return Err(ObjectFault::SealField("the header checksum").into());
+        }
         let chain = wal.chain().ok_or(ObjectFault::OpenEnd)?;
         if (chain.salts, chain.order, chain.checksum) != (seal.salts, seal.order, seal.checksum_after) {
             return Err(ObjectFault::SealField("the WAL checksum").into());
         }
         self.expect(seal)
+    }
+
+    /// The end of an index has no data, and changes nothing.
+    pub(super) fn end(&mut self, seal: &Seal, body: ArrivalBody) -> Result<(), Step> {
+        if Decoder::new(ArrivalReader::new(body)).finish()?.as_ref() != Some(seal) {
+            return Err(ObjectFault::Changed.into());
+        }
+        self.expect(seal)
+    }
+
+    /// A segment that another one holds too: what it says of itself must be true all the same.
+    pub(super) fn leftover(&mut self, name: ObjectName, seal: &Seal, body: ArrivalBody) -> Result<(), VerifyError> {
+        let (hashes, commits) = (self.hashes.take(), self.checked.commits);
+        let done = self.segment(seal, body);
+        (self.hashes, self.checked.commits) = (hashes, commits);
+        done.or_else(|step| self.found(name, step))
     }
 
     fn frame(&mut self, seal: &Seal, seen: &mut usize, frame: &Frame<'_>) -> Result<(), Step> {
@@ -95,7 +116,9 @@ impl Walk {
         if let Some(hashes) = &mut self.hashes {
             hashes.resize(commit.size);
         }
-        self.compare((seal.to.0, commit.end), in_source(seal, commit.end));
+        if seal.kind == SealKind::Segment {
+            self.compare((seal.to.0, commit.end), in_source(seal, commit.end));
+        }
         Ok(())
     }
 

@@ -1,26 +1,36 @@
 //! From object to object: what each must continue, and what becomes known of the state of the database.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tokio::sync::mpsc;
 
+use super::chunk::{Chunk, Context, standing};
 use super::{Checked, Comparison, LiveState, VerifyError};
 use crate::history::{ObjectName, PlanError, Sealing, check_place, plan_key};
 use crate::restore::error::{ObjectFault, Step};
 use crate::restore::fetch::{Arrival, ArrivalBody};
 use crate::restore::wal_stream::WalStream;
-use crate::segment::{DecodeFault, Lz4Fault, PageHashes, Seal, SealKind};
+use crate::segment::{DecodeFault, Lz4Fault, PageHashes, Seal};
 use crate::types::{Generation, Index, Offset, PageSize, Position};
 
-/// A history on its way through.
+/// A history on its way through. A clone of it is a place to come back to.
 ///
-/// Invariant: `hashes` are those of the state at the end of the object before, or `None` if that is not known, because
-/// nothing came before or what came was damaged. The next sound snapshot makes it known again.
+/// Invariant: `hashes` are those of the state at `at`, or `None` if that is not known, because nothing came before or
+/// what came was damaged. The next sound snapshot makes it known again.
+#[derive(Clone)]
 pub struct Walk {
     pub(super) generation: Generation,
     pub(super) live: Option<LiveState>,
     pub(super) checked: Checked,
+    pub(super) context: Context,
     pub(super) hashes: Option<PageHashes>,
-    /// The object before and its seal, if it has a sound one.
+    pub(super) at: At,
+    /// The last object that led here and its seal, if it has a sound one.
     pub(super) before: Option<(ObjectName, Box<Seal>)>,
+    /// States where a merged range begins that is still to come; `None` for one that is not known.
+    pub(super) states: BTreeMap<Index, Option<PageHashes>>,
+    /// All indexes whose beginning was reached.
+    pub(super) reached: BTreeSet<Index>,
     /// Of a history without seals: the WAL so far.
     pub(super) wal: Option<WalStream>,
     /// Of a history without seals: which index that is.
@@ -31,6 +41,19 @@ pub struct Walk {
     last: Option<ObjectName>,
 }
 
+/// Where in a history the walk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Nothing is known: before everything, or behind something damaged.
+    Unknown,
+    /// At the beginning of this index.
+    Beginning(Index),
+    /// Behind a segment of this index.
+    Within(Index),
+    /// Behind the end of a history that goes on with a snapshot.
+    Gap,
+}
+
 impl Walk {
     /// Before the first object.
     pub fn new(generation: Generation, live: Option<LiveState>) -> Self {
@@ -38,8 +61,12 @@ impl Walk {
             generation,
             live,
             checked: Checked::new(generation.to_string()),
+            context: Context::default(),
             hashes: None,
+            at: At::Unknown,
             before: None,
+            states: BTreeMap::new(),
+            reached: BTreeSet::new(),
             wal: None,
             wal_at: None,
             page_size: None,
@@ -48,36 +75,43 @@ impl Walk {
         }
     }
 
-    /// Takes every object in turn. Blocks.
-    pub fn run(
-        mut self,
-        names: Vec<ObjectName>,
-        mut arrivals: mpsc::Receiver<Arrival>,
-    ) -> Result<Checked, VerifyError> {
-        if !names.iter().any(|name| matches!(name, ObjectName::Snapshot(..))) {
-            let fault = PlanError::NoSnapshot(self.generation);
-            self.checked.fault(names.first().map_or_else(|| self.generation.to_string(), plan_key), fault);
-        } else if let Some(first @ ObjectName::Segment(..)) = names.first() {
-            self.checked.fault(plan_key(first), "there is no snapshot before it, so it cannot be restored");
+    /// Takes every object of `chunk` in turn. Blocks.
+    pub fn run(mut self, chunk: Chunk, mut arrivals: mpsc::Receiver<Arrival>) -> Result<Self, VerifyError> {
+        self.context = chunk.context;
+        if self.context.sealed {
+            self.sealed = Some(true);
         }
-        for name in names {
+        for object in chunk.objects {
             // Without the rest, the fetching side knows why.
             let Some(arrival) = arrivals.blocking_recv() else { break };
-            self.object(name, arrival)?;
+            let (ranges, here) = (&self.context.ranges, standing(&object.name));
+            self.states.retain(|from, _| ranges.get(from).is_some_and(|last| *last >= here));
+            self.object(object.name, arrival)?;
         }
+        Ok(self)
+    }
+
+    /// What was found.
+    pub fn finish(mut self) -> Checked {
         self.checked.proved &= self.hashes.is_some();
         self.checked.state = self.hashes.as_ref().map(|h| (h.size(), h.digest()));
-        Ok(self.checked)
+        self.checked
     }
 
     fn object(&mut self, name: ObjectName, arrival: Arrival) -> Result<(), VerifyError> {
+        if self.last.is_none() && !matches!(name, ObjectName::Snapshot(..)) {
+            self.checked.fault(plan_key(&name), &"there is no snapshot before it, so it cannot be restored");
+        }
         self.checked.objects += 1;
         self.checked.stored_bytes += arrival.object.stored_bytes;
         let Arrival { sealing, body, .. } = arrival;
-        // The first object decides: a seal that is missing behind one that is there was cut off.
+        // A seal that is missing behind one that is there was cut off.
         let sealed = *self.sealed.get_or_insert(!matches!(sealing, Sealing::Unsealed));
         let done = match (sealed, sealing) {
-            (true, Sealing::Sealed(seal)) => return self.sealed_object(name, seal, body),
+            (true, Sealing::Sealed(seal)) => {
+                self.last = Some(name);
+                return self.sealed_object(name, seal, body);
+            }
             (true, Sealing::Unsealed) => Err(ObjectFault::SealMissing.into()),
             (_, Sealing::Damaged(fault)) => Err(ObjectFault::Seal(fault).into()),
             (false, Sealing::Unsealed) => {
@@ -90,7 +124,8 @@ impl Walk {
         match done {
             Ok(()) => Ok(()),
             Err(step) => {
-                (self.wal, self.before) = (None, None);
+                self.wal = None;
+                self.pass_by(&name);
                 self.found(name, step)
             }
         }
@@ -98,55 +133,93 @@ impl Walk {
 
     fn sealed_object(&mut self, name: ObjectName, seal: Box<Seal>, body: ArrivalBody) -> Result<(), VerifyError> {
         if let Err(error) = check_place(&name, &seal) {
-            self.checked.fault(plan_key(&name), error);
-            (self.hashes, self.before) = (None, None);
+            self.checked.fault(plan_key(&name), &error);
+            self.pass_by(&name);
             return Ok(());
         }
-        let linked = self.link(name, &seal);
-        if let Err(fault) = linked {
-            self.checked.fault(plan_key(&name), fault);
-            self.hashes = None;
+        match name {
+            ObjectName::Range(_, range) => return self.range(name, range, seal, body),
+            ObjectName::Segment(..) if self.is_leftover(&seal) => return self.leftover(name, &seal, body),
+            ObjectName::Segment(..) | ObjectName::Snapshot(..) => {}
         }
-        let done = match seal.kind {
-            SealKind::Snapshot => self.snapshot(&seal, body),
-            SealKind::Segment | SealKind::Range => self.segment(&seal, body),
+        self.arrive(name, &seal);
+        let done = match name {
+            ObjectName::Snapshot(..) => self.snapshot(&seal, body),
+            _ if seal.is_end() => self.end(&seal, body),
+            _ => self.segment(&seal, body),
         };
         if let Err(step) = done {
             self.hashes = None;
             self.found(name, step)?;
         }
+        self.at = match name {
+            ObjectName::Snapshot(_, index) => At::Beginning(index),
+            _ if seal.is_gap() => At::Gap,
+            _ => At::Within(seal.to.0),
+        };
+        if let At::Beginning(index) = self.at {
+            self.reach(index);
+        }
+        self.note_end(name, seal);
+        Ok(())
+    }
+
+    /// From here on this object is what came before.
+    pub(super) fn note_end(&mut self, name: ObjectName, seal: Box<Seal>) {
         let (index, offset) = seal.to;
         self.checked.end = Some((Position { generation: self.generation, index, offset }, seal.time));
         self.checked.end_in_source = Some((seal.source.salts, seal.source.offset));
         self.before = Some((name, seal));
-        Ok(())
     }
 
-    /// The object begins where the one before it ended, and with the state in which that ended.
-    fn link(&self, name: ObjectName, seal: &Seal) -> Result<(), String> {
-        let Some((before, ended)) = &self.before else { return Ok(()) };
-        let (at, next) = (ended.to, seal.from);
-        let same_index = at == next;
-        let next_index = next.1 == Offset(0) && at.0.next() == Some(next.0);
-        if !same_index && !next_index {
-            let (before, next_name) = (*before, name);
-            let overlap = next.0 == at.0 && next.1 < at.1;
-            let fault = if overlap {
-                PlanError::Overlap { before, next: next_name }
-            } else {
-                PlanError::Hole { before, next: next_name }
-            };
-            return Err(fault.to_string());
+    /// Behind an object that cannot be used. A merged range is missed only where nothing else leads on.
+    pub(super) fn pass_by(&mut self, name: &ObjectName) {
+        match *name {
+            ObjectName::Range(_, range) if self.beginning() == Some(range.to) => return,
+            ObjectName::Range(_, range) => self.note_state(range.to, None),
+            ObjectName::Snapshot(_, index) | ObjectName::Segment(_, index, Offset(0)) => self.note_state(index, None),
+            ObjectName::Segment(..) => {}
         }
-        let continues = next.1 > Offset(0) && seal.kind == SealKind::Segment;
-        if continues && (ended.salts, ended.checksum_after) != (seal.salts, seal.checksum_before) {
-            return Err(ObjectFault::Chain.to_string());
+        if let Some(next) = self.beginning() {
+            self.note_state(next, None);
         }
-        let (found, expected) = ((ended.size_after, ended.digest_after), state_before(seal));
-        if found != expected {
-            return Err(ObjectFault::State { edge: crate::restore::Edge::Before, expected, found }.to_string());
+        if let ObjectName::Segment(_, index, _) = *name
+            && let Some(next) = index.next()
+        {
+            self.note_state(next, None);
         }
-        Ok(())
+        (self.hashes, self.before, self.at) = (None, None, At::Unknown);
+    }
+
+    /// The index whose beginning this is, if nothing is missing behind the segments so far.
+    pub(super) fn beginning(&self) -> Option<Index> {
+        match self.at {
+            At::Beginning(index) => Some(index),
+            At::Within(index) => index.next(),
+            At::Unknown | At::Gap => None,
+        }
+    }
+
+    /// The walk stands at the beginning of `index`.
+    pub(super) fn reach(&mut self, index: Index) {
+        let state = if self.context.ranges.contains_key(&index) { self.hashes.clone() } else { None };
+        self.note_state(index, state);
+    }
+
+    fn note_state(&mut self, index: Index, state: Option<PageHashes>) {
+        self.reached.insert(index);
+        if self.context.ranges.contains_key(&index) {
+            let known = self.states.entry(index).or_default();
+            if known.is_none() {
+                *known = state;
+            }
+        }
+    }
+
+    /// Whether everything in a segment has been seen already, as part of one that it was merged into.
+    fn is_leftover(&self, seal: &Seal) -> bool {
+        let Some((ObjectName::Segment(..), outer)) = &self.before else { return false };
+        seal.from > outer.from && crate::history::covers(outer, seal)
     }
 
     /// Takes note of what is wrong with an object. That it could not be read to its end is not wrong with it.
@@ -157,13 +230,22 @@ impl Walk {
                     Err(VerifyError::Interrupted(plan_key(&name), error.to_string()))
                 }
                 fault => {
-                    self.checked.fault(plan_key(&name), fault);
+                    self.checked.fault(plan_key(&name), &fault);
                     Ok(())
                 }
             },
             Step::Write(error) => Err(VerifyError::Interrupted(plan_key(&name), error.to_string())),
             Step::WriterStopped => Ok(()),
         }
+    }
+
+    /// Takes note of a hole before `name`.
+    pub(super) fn found_hole(&mut self, name: ObjectName) {
+        let what = match &self.before {
+            Some((before, _)) => PlanError::Hole { before: *before, next: name }.to_string(),
+            None => "nothing leads to where it begins: an object before it is missing".to_owned(),
+        };
+        self.checked.fault(plan_key(&name), &what);
     }
 
     /// Compares the state after a commit with the live one.
@@ -178,13 +260,5 @@ impl Walk {
         {
             self.checked.comparison = Comparison::Diverged(position);
         }
-    }
-}
-
-/// A snapshot is the state at its beginning.
-fn state_before(seal: &Seal) -> (crate::types::PageCount, crate::segment::StateDigest) {
-    match seal.kind {
-        SealKind::Snapshot => (seal.size_after, seal.digest_after),
-        SealKind::Segment | SealKind::Range => (seal.size_before, seal.digest_before),
     }
 }

@@ -1,6 +1,8 @@
 //! `-exec`, signals and exit codes.
 
-use std::time::{Duration, Instant};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::scene::*;
 
@@ -64,16 +66,41 @@ fn signal_reaches_the_command_and_its_last_words_are_shipped() {
     assert!(words.windows(10).any(|w| w == b"last_words"), "the command was not allowed to end by itself");
 }
 
-#[test]
-fn second_signal_ends_at_once() {
-    let scene = Scene::with_chain(4096);
-    let mut replicator = with_exec(&scene, "sh -c 'trap : TERM INT; sleep 20; sleep 20'");
+/// Starts a replicator beside `program`, which writes its process id to `$0` first, and sends it one signal.
+fn signalled_once(scene: &Scene, program: &str) -> (Replicator, PathBuf) {
+    let pid = scene.path("pid");
+    let replicator = with_exec(scene, &format!("sh -c '{program}' {}", pid.display()));
     replicator.wait_for("snapshot written");
+    wait_until("the command", || pid.exists());
     replicator.signal("INT");
-    replicator.wait_for("signal received");
-    let since = Instant::now();
+    replicator.wait_for("sending signal to exec process");
+    let number = fs::read_to_string(&pid).unwrap();
+    (replicator, Path::new("/proc").join(number.trim()))
+}
+
+#[test]
+fn second_signal_reaches_the_command_too_and_ends_both() {
+    let scene = Scene::with_chain(4096);
+    let program = "echo $$ > $0; trap \"test -e $0.told && exit; touch $0.told\" INT; while :; do sleep 0.05; done";
+    let (mut replicator, command) = signalled_once(&scene, program);
+    wait_until("the first signal", || scene.path("pid.told").exists());
+    assert!(command.exists(), "the command goes on until it is told again");
     replicator.signal("INT");
-    let status = replicator.ended();
-    assert_eq!(status.code(), Some(1), "{}", scene.log());
-    assert!(since.elapsed() < Duration::from_secs(2));
+    assert_eq!(replicator.ended().code(), Some(1), "{}", scene.log());
+    assert!(scene.log().contains("second signal") && !scene.log().contains("killing"), "{}", scene.log());
+    assert!(!command.exists(), "the command was left behind");
+}
+
+#[test]
+fn command_that_does_not_listen_is_killed_by_a_third_signal() {
+    let scene = Scene::with_chain(4096);
+    let program = "echo $$ > $0; trap : INT; while :; do sleep 0.05; done";
+    let (mut replicator, command) = signalled_once(&scene, program);
+    for _ in 0..2 {
+        replicator.signal("INT");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(replicator.ended().code(), Some(1), "{}", scene.log());
+    assert!(scene.log().contains("killing exec process"), "{}", scene.log());
+    assert!(!command.exists(), "the command was left behind");
 }

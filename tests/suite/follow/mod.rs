@@ -9,6 +9,7 @@ mod locks;
 pub mod mounts;
 pub mod processes;
 mod resync;
+mod retention;
 mod savepoint;
 pub mod scene;
 mod shapes;

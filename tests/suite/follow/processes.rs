@@ -25,6 +25,11 @@ impl Writer {
         Self { child, out }
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
     /// Waits until it has done its work; with `--stay` it then still holds its connection.
     pub fn commits(&mut self) -> u64 {
         let mut line = String::new();
@@ -44,6 +49,11 @@ impl Drop for Writer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(sent.unwrap().success());
 }
 
 /// A running replicator; killed when dropped.
@@ -86,8 +96,7 @@ impl Replicator {
 
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        assert!(sent.unwrap().success());
+        signal(&self.child, name);
     }
 
     /// Waits for its end.

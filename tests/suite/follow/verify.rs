@@ -25,10 +25,10 @@ fn verify(scene: &Scene, arguments: &[&str]) -> (i32, Value) {
 fn there_is_no_false_alarm_under_full_load() {
     let seconds = setting("LIGHTSHIP_VERIFY_SECONDS", 8);
     let mut scene = Scene::with_chain(4096);
-    scene.database_keys = "min-checkpoint-page-count: 50".to_owned();
+    scene.database_keys = "min-checkpoint-page-count: 50\npage-check-interval: 1s".to_owned();
     let replicator = scene.replicate_and_wait();
     let time = seconds.to_string();
-    let kinds: [&[&str]; 2] = [&["--checkpoints"], &["--readers", "--autocheckpoint", "20"]];
+    let kinds: [&[&str]; 4] = [&["--checkpoints"], &["--readers", "--autocheckpoint", "20"], &[], &[]];
     let mut writers: Vec<Writer> = (1_u32..)
         .zip(kinds)
         .map(|(n, kind)| scene.writer(&[&["--writer", &n.to_string(), "--seconds", &time, "--stay"], kind].concat()))
@@ -39,9 +39,9 @@ fn there_is_no_false_alarm_under_full_load() {
         let (code, answer) = verify(&scene, &["-all"]);
         assert!(code != 2 && code != 1, "a false alarm: {answer:#}\n{}", scene.log());
         if code == 0 {
-            equal += 1
+            equal += 1;
         } else {
-            inconclusive += 1
+            inconclusive += 1;
         }
         assert!(code != 0 || answer[0]["histories"].as_array().unwrap().last().unwrap()["equals_database"] == true);
         if code == 3 {
@@ -55,13 +55,16 @@ fn there_is_no_false_alarm_under_full_load() {
         "{commits} commits in {seconds} s, {equal} times equal to the database, {inconclusive} times inconclusive"
     );
     assert!(equal > 0 && inconclusive <= equal, "{equal} equal, {inconclusive} inconclusive");
-    assert!(!scene.log().contains("continuity lost"), "{}", scene.log());
+    let log = scene.log();
+    assert!(!log.contains("continuity lost") && !log.contains("SILENT CHANGE"), "{log}");
     assert_eq!(chain_length(&scene.source()), commits, "verify has disturbed the database");
 }
 
 /// A database that has been replicated for a while; nobody uses it any more.
 fn replicated() -> Scene {
-    let scene = Scene::with_chain(4096);
+    let mut scene = Scene::with_chain(4096);
+    // Many segments.
+    scene.database_keys = "merge-intervals: []".to_owned();
     scene.sql(Shell::Python, "CREATE TABLE resting (v); INSERT INTO resting VALUES (randomblob(100000));");
     let replicator = scene.replicate_and_wait();
     let mut writer = scene.writer(&["--commits", "50", "--pause", "0.01", "--stay"]);
@@ -125,15 +128,52 @@ fn a_replicator_verifies_its_replicas_and_keeps_the_result_beside_them() {
     let result = || fs::read(scene.replica().join("lightship/verify.json")).unwrap_or_default();
     let kept = |what: &str| serde_json::from_slice::<Value>(&result()).is_ok_and(|kept| kept["result"] == what);
     wait_until("the result", || kept("ok"));
-    let segment = objects(scene.replica()).into_iter().rfind(|o| o.contains("/wal/")).unwrap();
-    let path = scene.replica().join("generations").join(&segment);
+    // Nothing is asked of the replica while nothing is shipped.
+    let said = || scene.log().matches("verification ").count();
+    wait_until("a second without verification", || {
+        let before = said();
+        std::thread::sleep(Duration::from_secs(1));
+        said() == before
+    });
+    let snapshot = objects(scene.replica()).into_iter().find(|o| o.contains("/snapshots/")).unwrap();
+    let path = scene.replica().join("generations").join(&snapshot);
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&path, bytes).unwrap();
+    let mut other = scene.writer(&["--writer", "2", "--commits", "3", "--stay"]);
+    other.commits();
     replicator.wait_for("verification failed");
     wait_until("the result", || kept("failed"));
-    assert!(String::from_utf8(result()).unwrap().contains(&segment));
+    assert!(String::from_utf8(result()).unwrap().contains(&snapshot));
+    let (code, answer) = verify(&scene, &["-last"]);
+    assert!(code == 2 && answer[0]["faults"].to_string().contains(&snapshot), "{answer:#}");
+    writer.leave();
+    other.leave();
+    replicator.stop_well();
+}
+
+#[test]
+fn a_page_that_changes_behind_sqlites_back_is_noticed_and_shipped_as_it_is() {
+    let mut scene = Scene::with_chain(4096);
+    let text = "replace(hex(zeroblob(50000)), '0', 'RESTING ')";
+    scene.sql(Shell::Python, &format!("CREATE TABLE resting (v); INSERT INTO resting VALUES ({text});"));
+    scene.database_keys = "checkpoint-interval: 200ms\npage-check-interval: 300ms".to_owned();
+    let replicator = scene.replicate_and_wait();
+    let mut writer = scene.writer(&["--commits", "50", "--pause", "0.01", "--stay"]);
+    let commits = writer.commits();
+    wait_until("equality", || verify(&scene, &[]).0 == 0);
+    let bytes = fs::read(scene.db()).unwrap();
+    let at = bytes.windows(16).rposition(|w| w == b"RESTING RESTING ").expect("the table is in the file") as u64;
+    let file = fs::File::options().write(true).open(scene.db()).unwrap();
+    file.write_all_at(b"r", at).unwrap();
+    drop(file);
+    replicator.wait_for("SILENT CHANGE");
+    wait_until("equality", || verify(&scene, &[]).0 == 0);
+    assert_eq!(generations(scene.replica()).len(), 1, "{}", scene.log());
     writer.leave();
     replicator.stop_well();
+    let restored = scene.restored();
+    assert_eq!(chain_length(&restored), commits);
+    assert!(restored == scene.source() && restored.windows(8).any(|w| w == b"rESTING "));
 }

@@ -65,6 +65,38 @@ fn what_litestream_wrote_to_s3_is_restored() {
     assert!(chain_length(&restored) > 0);
 }
 
+/// Its files lie elsewhere in a bucket than in a folder.
+#[test]
+fn what_litestream_0_5_wrote_to_s3_is_listed_and_restored() {
+    let stage = Stage::new();
+    let [_, litestream] = litestreams();
+    let config = stage.scene.path("litestream.yml");
+    let text = format!(
+        "levels: [{{interval: 1s}}, {{interval: 2s}}]\ndbs:\n  - path: {}\n    monitor-interval: 50ms\n    replica:\n      \
+         {{type: s3, bucket: bucket, path: app, endpoint: 'http://{}', force-path-style: true, sync-interval: 100ms}}\n",
+        stage.scene.db().display(),
+        stage.server.address
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(&litestream);
+    log_in(&mut command);
+    command.arg("replicate").arg("-config").arg(&config);
+    let replicator = Replicator::start(command, stage.scene.path("litestream-log"));
+    wait_until("Litestream's first file in S3", || stage.keys().iter().any(|key| key.ends_with(".ltx")));
+    let mut writer = stage.scene.writer(&["--commits", "150", "--pause", "0.02", "--stay"]);
+    let commits = writer.commits();
+    wait_until("a merged file in S3", || stage.keys().iter().any(|key| key.starts_with("app/0001/")));
+    replicator.stop();
+    writer.leave();
+    let restored = stage.restored();
+    assert_eq!(chain_length(&restored), commits);
+    assert!(restored == stage.restored_by(&litestream).unwrap(), "{:?}", stage.keys());
+    let mut command = lightship();
+    log_in(&mut command);
+    let listed = command.arg("ltx").arg(stage.url()).output().unwrap();
+    assert!(listed.status.success() && String::from_utf8_lossy(&listed.stdout).lines().count() > 2, "{listed:?}");
+}
+
 #[test]
 fn killed_again_and_again_it_continues_in_s3() {
     let mut stage = Stage::new();

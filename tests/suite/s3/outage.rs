@@ -5,13 +5,6 @@ use std::time::Duration;
 use super::proxy::{Fault, Proxy};
 use super::stage::*;
 
-/// Megabytes of memory that a process has.
-fn resident_megabytes(replicator: &Replicator) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", replicator.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
-}
-
 /// With `fault` the store is dead from the beginning of the writing to its end; then it comes back.
 fn a_dead_store_delays_nobody(fault: Fault) {
     let stage = Stage::new();
@@ -55,6 +48,47 @@ fn a_store_that_is_overloaded_delays_nobody_and_catches_up() {
 #[test]
 fn a_store_that_never_answers_delays_nobody() {
     a_dead_store_delays_nobody(Fault::Hang);
+}
+
+/// The store is dead for much longer than the WAL may grow: it is given up, and gets a snapshot when it is back.
+#[test]
+fn a_store_that_is_dead_for_long_costs_a_bounded_wal_and_bounded_memory_and_catches_up() {
+    let mut stage = Stage::new();
+    stage.scene.database_keys = "max-wal-mib: 16\ncheckpoint-interval: 1s".to_owned();
+    let proxy = Proxy::before(stage.server.address);
+    let beside = stage.scene.path("beside");
+    stage.scene.replicas = vec![beside.clone()];
+    let stage = stage.via(proxy.address);
+    let replicator = stage.replicate_and_wait();
+    let mut writer = stage.scene.writer(&["--commits", "3000", "--pause", "0.002", "--stay"]);
+    proxy.set(|_| Fault::Refuse);
+    let wal = stage.scene.path("app.db-wal");
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let (mut wal_max, mut memory_max) = (0, 0);
+    std::thread::scope(|scope| {
+        // The writer fails at the first SQLITE_BUSY that its own patience does not cover.
+        scope.spawn(|| {
+            writer.commits();
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+            wal_max = std::fs::metadata(&wal).map_or(0, |file| file.len() >> 20).max(wal_max);
+            memory_max = resident_megabytes(&replicator).max(memory_max);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    println!("the WAL had at most {wal_max} MiB, the replicator {memory_max} MB");
+    assert!(memory_max < 64, "{memory_max} MB");
+    // In the end some 80 MiB have gone through it.
+    assert!(wal_max <= 40, "{wal_max} MiB\n{}", stage.scene.log());
+    replicator.wait_for("the WAL has reached its cap");
+    proxy.set(|_| Fault::None);
+    replicator.wait_for("the replica can be written again");
+    replicator.stop_well();
+    writer.leave();
+    let source = stage.scene.source();
+    assert!(stage.restored() == source && stage.scene.restored_from(&beside, &[]).unwrap() == source);
+    assert!(stage.restored_by(&litestream("LITESTREAM", "0.3.13")).unwrap() == source);
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub enum Fault {
     None,
     /// The connection breaks before the request gets anywhere.
     Refuse,
+    /// The connection is reset after so many bytes of the body; the store gets nothing.
+    Reset(usize),
     /// The store is not asked; this is its answer.
     Status(u16, &'static str),
     /// The store does it, and nobody hears of it.
@@ -34,6 +36,8 @@ pub struct Request {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// Whether it is not to replace anything.
+    pub conditional: bool,
     /// What the store answered; `None` if it was not asked.
     pub status: Option<u16>,
 }
@@ -108,14 +112,21 @@ impl Drop for Proxy {
 impl Shared {
     /// One request; the connection is not kept.
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
-        let (head, body) = read_message(&mut client)?;
+        let (head, begun) = read_head(&mut client)?;
         let mut words = head.split(' ').map(str::to_owned);
         let mut request = Request {
             method: words.next().unwrap_or_default(),
             target: words.next().unwrap_or_default(),
+            conditional: head.to_ascii_lowercase().contains("\nif-none-match:"),
             status: None,
         };
         let fault = (self.plan.lock().unwrap())(&request);
+        if let Fault::Reset(len) = fault {
+            self.requests.lock().unwrap().push(request);
+            // What is unread when a socket is closed makes a reset of it.
+            return client.take(len.saturating_sub(begun.len()) as u64).read_to_end(&mut Vec::new()).map(drop);
+        }
+        let body = read_body(&mut client, &head, begun)?;
         let is_asked = !matches!(fault, Fault::Refuse | Fault::Status(..) | Fault::Hang);
         if let Fault::Delay(time) = fault {
             std::thread::sleep(time);
@@ -148,8 +159,8 @@ impl Shared {
     }
 }
 
-/// Head and body of a request.
-fn read_message(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+/// The head of a request, and what of its body came with it.
+fn read_head(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     let head_len = loop {
@@ -162,13 +173,17 @@ fn read_message(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
             break at + 4;
         }
     };
-    let head = String::from_utf8_lossy(&bytes[..head_len]).into_owned();
+    let begun = bytes.split_off(head_len);
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), begun))
+}
+
+/// The whole body of the request with this head.
+fn read_body(stream: &mut TcpStream, head: &str, mut body: Vec<u8>) -> std::io::Result<Vec<u8>> {
     let len =
         head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-    let mut body = bytes.split_off(head_len);
     let missing = len.unwrap_or(0_usize).saturating_sub(body.len());
     stream.take(missing as u64).read_to_end(&mut body)?;
-    Ok((head, body))
+    Ok(body)
 }
 
 /// The head as the store gets it.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::server::S3Server;
+use super::server::StoreServer;
 pub use crate::follow::scene::*;
 
 /// A database, an S3 server, and who works on them.
@@ -12,13 +12,13 @@ pub struct Stage {
     /// The database; it has no file replica unless a test adds one.
     pub scene: Scene,
     /// The server.
-    pub server: S3Server,
+    pub server: StoreServer,
 }
 
 impl Stage {
     /// A database as `chain.py` makes it, to be replicated to `s3://bucket/app`.
     pub fn new() -> Self {
-        let server = S3Server::start();
+        let server = StoreServer::s3();
         let mut scene = Scene::with_chain(4096);
         scene.replicas.clear();
         let address = server.address;
@@ -26,9 +26,15 @@ impl Stage {
     }
 
     /// The same, with requests of the replicator going by way of `address`.
-    pub fn via(mut self, address: SocketAddr) -> Self {
-        self.scene.more_replicas =
-            format!("      - {{name: s3, type: s3, bucket: bucket, path: app, endpoint: 'http://{address}'}}\n");
+    pub fn via(self, address: SocketAddr) -> Self {
+        self.via_with(address, "")
+    }
+
+    /// The same, with more keys of the replica, separated by commas.
+    pub fn via_with(mut self, address: SocketAddr, keys: &str) -> Self {
+        self.scene.more_replicas = format!(
+            "      - {{name: s3, type: s3, bucket: bucket, path: app, endpoint: 'http://{address}', {keys}}}\n"
+        );
         self
     }
 
@@ -80,6 +86,19 @@ impl Stage {
             marker = keys.last().cloned().unwrap_or_default();
         }
     }
+}
+
+/// Megabytes of memory that a process has.
+pub fn resident_megabytes(replicator: &Replicator) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", replicator.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+/// Waits until the replicator that was started as number `start`, from 1, has said `text`.
+pub fn wait_for_of_start(scene: &Scene, start: usize, text: &str) {
+    let said = || scene.log().split("lightship version=").nth(start).is_some_and(|said| said.contains(text));
+    wait_until(text, said);
 }
 
 /// The keys that every program here finds in its surroundings, and nothing of the machine's own.
