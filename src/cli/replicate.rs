@@ -47,6 +47,7 @@ pub enum ReplicateError {
 /// # Errors
 /// If it cannot start, the command fails, or commits are left unshipped.
 pub fn run(arguments: &Replicate) -> Result<(), ReplicateError> {
+    daemon::use_little_memory();
     sqlite::use_little_memory();
     sqlite::check_library()?;
     let config = load(arguments)?;

@@ -22,7 +22,7 @@ impl Database {
         match follower.need() {
             Need::Nothing(again_at) if !check => (follower, Ok(Tick { again_at, ..Tick::default() })),
             Need::Light if !check => {
-                let ticked = follower.tick(now);
+                let ticked = follower.look(now);
                 (follower, ticked)
             }
             _ => {
@@ -47,7 +47,7 @@ impl Database {
         let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
         let mut news = follower.log().subscribe();
         let mut checked = Instant::now();
-        let mut pace = Pace::new(watcher, follower.path());
+        let mut pace = Pace::new(watcher, follower.path(), self.replicas.iter().map(|r| r.sync_interval));
         let mut glances = GLANCES;
         loop {
             let stopping = *stop.borrow();

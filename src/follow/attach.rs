@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::capture::hash_run;
+use super::growth::Growth;
 use super::identity::Identity;
 use super::log::{CommitLog, Mark, Opening, Source};
 use super::ranges::Ranges;
@@ -182,6 +183,8 @@ pub fn attach(
         lease_since: began,
         snapshot_wanted_since: None,
         handover_at: began,
+        growth: Growth::new(began),
+        commits: 0,
         bulk_at: began,
         not_before: began,
         failures: 0,

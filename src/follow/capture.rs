@@ -127,6 +127,9 @@ impl Follower {
                 marks.push(Mark { offset: Offset(open.offset), checksum, source, size, digest, time });
             }
         })?;
+        let frames = (end - tail.offset) / frame_bytes(self.page_size) as u64;
+        self.growth.captured(u32::try_from(frames).unwrap_or(u32::MAX));
+        self.commits += marks.len();
         tail.offset = end;
         self.log.append(&marks);
         // An object can end only where the digest is known, so an index can too.

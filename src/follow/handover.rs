@@ -14,7 +14,9 @@ use crate::sqlite::{Checkpoint, WalIndex};
 use crate::types::{PageNo, Timestamp};
 
 /// So few frames may be left to copy while the write lock is held.
-const SEAL_FRAMES_MAX: u32 = 100;
+const SEAL_FRAMES: u32 = 100;
+/// If rounds do not make them fewer, it may be so many bytes: what an application copies by itself, while it waits.
+const SEAL_BYTES_MAX: u32 = 4 << 20;
 /// How long somebody else's checkpoint is waited for: with no lock in hand, and with the write lock held.
 const BULK_PATIENCE: Duration = Duration::from_millis(250);
 const SEAL_PATIENCE: Duration = Duration::from_millis(10);
@@ -23,6 +25,9 @@ const FIRST_PAGE_TRIES: u32 = 5;
 const FIRST_PAGE_SLEEP: Duration = Duration::from_millis(1);
 /// How often the WAL is copied back while its restart has to wait for the shippers.
 const BULK_INTERVAL: Duration = Duration::from_millis(200);
+/// A WAL that grows fast is looked at in between, at the earliest and at the latest after so long.
+const LOOK_MIN: Duration = Duration::from_millis(1);
+const LOOK_MAX: Duration = Duration::from_millis(100);
 const CHECKPOINT_SLEEP: Duration = Duration::from_micros(200);
 /// How often the bulk is copied before the write lock is tried for anyway.
 const BULK_ROUNDS: u32 = 12;
@@ -51,14 +56,31 @@ impl Follower {
         let now = Instant::now();
         let frames = self.tail_frames().unwrap_or(0);
         let by_time = self.limits.checkpoint_interval.map(|interval| self.handover_at + interval);
-        if wanted || frames >= self.limits.checkpoint_pages / 2 {
+        if wanted || frames >= self.growth.due_at(self.limits.checkpoint_pages) {
             return Some(now.max(self.not_before));
         }
         by_time.map(|at| at.max(self.not_before))
     }
 
+    /// When to look again: when a handover is due, or the WAL will have grown so much, if that is so soon that neither
+    /// an event nor a poll may come before.
+    pub(super) fn next_look(&mut self, growing: bool) -> Option<Instant> {
+        let due = self.handover_due();
+        let now = Instant::now();
+        if !growing || due.is_some_and(|due| due <= now) {
+            return due;
+        }
+        // Guarded, the next frame begins a new WAL.
+        let have = if self.hold == Hold::Guarded { 0 } else { self.tail_frames().unwrap_or(0) };
+        let left = self.growth.due_at(self.limits.checkpoint_pages).saturating_sub(have);
+        let wait = self.growth.time_until(left).max(LOOK_MIN);
+        let grown = (wait < LOOK_MAX).then(|| now + wait);
+        due.into_iter().chain(grown).min()
+    }
+
     /// Tries to reach Guarded, and offers a snapshot if one is wanted. True if the WAL may restart now.
     pub(super) fn hand_over(&mut self, now: Timestamp) -> Result<bool, Lost> {
+        let began = Instant::now();
         let reached = self.hold == Hold::Guarded || self.reach_guard(now)?;
         let wanted = self.log.snapshot_wanted();
         if reached {
@@ -71,6 +93,9 @@ impl Follower {
         }
         if reached {
             (self.failures, self.handover_at) = (0, Instant::now());
+            self.growth.handed_over(began.elapsed());
+            tracing::debug!(db = %self.path.display(), took = ?began.elapsed(), wal_bytes = self.wal_bytes(),
+                "handed over");
         } else if self.blocked {
             // The shippers wake us when they have made progress.
             self.not_before = Instant::now() + RETRY_FIRST;
@@ -160,7 +185,11 @@ impl Follower {
     /// Copies most of the WAL into the database file, holding no lock that a writer needs. False if somebody else keeps
     /// checkpointing.
     fn copy_bulk(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        let mut copied_before = None;
+        let index = self.lines[self.held].wal_index()?;
+        let (mut copied_before, mut left_before) = (None, index.frames.saturating_sub(index.copied));
+        // The most of it before the first round: what is committed meanwhile is for the round to copy, and little is
+        // left to read, and so to copy, when the rounds are over.
+        self.read_ahead(now)?;
         for _ in 0..BULK_ROUNDS {
             self.move_pin(now)?;
             // When it is over nothing is left to copy before our pin, so nobody's checkpoint will be in the way of ours
@@ -169,15 +198,14 @@ impl Follower {
                 tracing::debug!(db = %self.path.display(), "handover put off: somebody else keeps checkpointing");
                 return Ok(false);
             }
-            let index = self.lines[self.held].wal_index()?;
-            self.capture(&index, now)?;
-            if !self.is_blocked() {
-                self.log.read_ahead(self.wal_reader()).map_err(Lost::ReadWal)?;
-            }
+            self.read_ahead(now)?;
             let index = self.lines[self.held].wal_index()?;
             let left = index.frames.saturating_sub(index.copied);
-            // A round takes as long as there is to copy, so the rounds get shorter, unless a reader is in the way.
-            if left <= SEAL_FRAMES_MAX {
+            // A round takes as long as there is to copy, so the rounds get shorter, unless a reader is in the way, or
+            // what is committed while the disk is synced is more than that.
+            let shrinks = left <= left_before / 2;
+            left_before = left;
+            if left <= SEAL_FRAMES || !shrinks && left <= SEAL_BYTES_MAX / self.page_size.get() {
                 break;
             }
             if copied_before == Some(index.copied) {
@@ -188,6 +216,16 @@ impl Follower {
             copied_before = Some(index.copied);
         }
         Ok(true)
+    }
+
+    /// Captures what is new, and reads into memory what is not shipped, if it is little enough.
+    fn read_ahead(&mut self, now: Timestamp) -> Result<(), Lost> {
+        let index = self.lines[self.held].wal_index()?;
+        self.capture(&index, now)?;
+        if self.is_blocked() {
+            return Ok(());
+        }
+        self.log.read_ahead(self.wal_reader()).map_err(Lost::ReadWal)
     }
 
     /// Moves the pin to the end of the WAL, so that a checkpoint may copy up to there.

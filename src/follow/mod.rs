@@ -11,6 +11,7 @@
 
 mod attach;
 mod capture;
+mod growth;
 mod handover;
 mod identity;
 mod let_go;
@@ -42,6 +43,7 @@ use crate::segment::PageHashes;
 use crate::sqlite::{self, Connection, OtherUsers};
 use crate::types::{Index, Offset, PageSize, Position, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
+use growth::Growth;
 use identity::Identity;
 use ranges::Ranges;
 use sweep::Sweep;
@@ -211,6 +213,9 @@ pub struct Follower {
     lease_since: Instant,
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
+    growth: Growth,
+    /// That were captured since the last tick ended.
+    commits: usize,
     bulk_at: Instant,
     not_before: Instant,
     failures: u32,
@@ -242,7 +247,7 @@ pub struct Tick {
     pub commits: usize,
     /// A handover to a new WAL succeeded.
     pub handover: bool,
-    /// When to tick again even if nothing happens.
+    /// When to tick again even if nothing happens; at once if a handover is due.
     pub again_at: Option<Instant>,
 }
 
@@ -300,31 +305,40 @@ impl Follower {
     /// # Errors
     /// If continuity is lost: this follower is of no further use then.
     pub fn tick(&mut self, now: Timestamp) -> Result<Tick, Lost> {
-        self.step(now).inspect_err(|lost| self.save_unsealed(lost))
-    }
-
-    fn step(&mut self, now: Timestamp) -> Result<Tick, Lost> {
-        let mut tick = Tick { commits: self.observe(now)?, ..Tick::default() };
-        self.withdraw_stale_snapshot();
-        self.withdraw_stale_ranges();
-        self.release_lease();
-        if tick.commits == 0 {
-            // An idle database keeps no memory that it does not need.
-            self.buffer = Vec::new();
-            self.log.rest();
-        }
-        if let Some(due) = self.handover_due() {
-            let instant = Instant::now();
-            if due <= instant {
-                tick.handover = self.hand_over(now)?;
-                tick.again_at = self.handover_due();
-            } else {
-                tick.again_at = Some(due);
-            }
+        let mut tick = self.look(now)?;
+        if self.handover_due().is_some_and(|due| due <= Instant::now()) {
+            tick.handover = self.hand_over(now).inspect_err(|lost| self.save_unsealed(lost))?;
+            // A handover takes its time, and captures what is committed meanwhile.
+            tick.commits += std::mem::take(&mut self.commits);
+            tick.again_at = self.next_look(tick.commits > 0);
         }
         self.sweep()?;
         tick.again_at = [tick.again_at, self.sweep_due()].into_iter().flatten().min();
         Ok(tick)
+    }
+
+    /// Captures what is new; a handover that is due is left to the next [`Follower::tick`].
+    ///
+    /// # Errors
+    /// If continuity is lost: this follower is of no further use then.
+    pub fn look(&mut self, now: Timestamp) -> Result<Tick, Lost> {
+        self.see(now).inspect_err(|lost| self.save_unsealed(lost))
+    }
+
+    fn see(&mut self, now: Timestamp) -> Result<Tick, Lost> {
+        self.observe(now)?;
+        let commits = std::mem::take(&mut self.commits);
+        self.withdraw_stale_snapshot();
+        self.withdraw_stale_ranges();
+        self.release_lease();
+        if commits == 0 {
+            // An idle database keeps no memory that it does not need.
+            self.buffer = Vec::new();
+            self.log.rest();
+        }
+        self.growth.looked(Instant::now());
+        let again_at = [self.next_look(commits > 0), self.sweep_due()].into_iter().flatten().min();
+        Ok(Tick { commits, handover: false, again_at })
     }
 
     /// Checks that the names of database and WAL still mean the files that are open.

@@ -51,3 +51,23 @@ fn a_snapshot_that_is_being_copied_is_left_alone() {
     assert!(follower.log().shipped(0, ticket.index, ticket.mark()));
     assert!(matches!(follower.log().work(0, 1 << 20), Work::Segment(_)));
 }
+
+/// To take a pin can mean to wait for a writer that is interrupted in its commit: never where timers and uploads wait.
+#[test]
+fn a_guard_is_left_where_it_may_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let now = Timestamp(1);
+    let baseline = Baseline::new(folder.path(), None);
+    let mut follower = attach(&path, Limits::default(), &[], &baseline, Generation(1), now).unwrap().follower;
+    follower.tick(now).unwrap();
+    assert!(follower.hold == Hold::Guarded && matches!(follower.need(), Need::Nothing(_)));
+    write(&app, 10);
+    assert_eq!(follower.need(), Need::Heavy);
+    follower.tick(now).unwrap();
+    assert!(matches!(follower.hold, Hold::Pinned { .. }));
+    write(&app, 10);
+    assert_eq!(follower.need(), Need::Light);
+}

@@ -69,10 +69,10 @@ impl Attempts {
     /// # Errors
     /// The error, if another attempt would end in the same way.
     pub fn note(&mut self, plan: RestorePlan, error: RestoreError) -> Result<(), RestoreError> {
-        let of_objects =
-            matches!(&error, RestoreError::Apply { source: ApplyError::Object(..) | ApplyError::Plan(_), .. });
-        if !of_objects && !is_outdated(&error) {
-            return Err(error);
+        match &error {
+            RestoreError::Apply { source: ApplyError::Object(..) | ApplyError::Plan(_), .. } => {}
+            error if is_outdated(error) => {}
+            _ => return Err(error),
         }
         self.failed = Some((plan, error));
         Ok(())

@@ -105,14 +105,19 @@ impl Source {
     /// The stretches of `history` without a gap: as its names tell, and the ends that say that a gap follows.
     async fn runs<'h>(&mut self, history: &'h History) -> replica_backends::Result<Vec<Run<'h>>> {
         let mut runs = runs(history);
-        let before = |snapshot: &Entry| history.segments.iter().rfind(|e| e.name < first_of(snapshot));
-        let mut wanted: Vec<_> = history.snapshots.iter().filter_map(before).map(|entry| entry.name).collect();
+        let before = |snapshot: &Entry| {
+            let end = history.segments.partition_point(|e| e.name < first_of(snapshot));
+            &history.segments[end.saturating_sub(2)..end]
+        };
+        let mut wanted: Vec<_> = history.snapshots.iter().flat_map(before).map(|entry| entry.name).collect();
         wanted.extend(runs.iter().flat_map(|run| [run.first.name, run.last.name]));
         wanted.retain(|name| self.seals.of(name).is_err());
         self.learn(&NeedsSeals(wanted)).await?;
         for snapshot in &history.snapshots {
-            let last = before(snapshot);
-            let ends = last.and_then(|last| self.seals.known(&last.name)).is_some_and(Seal::is_gap);
+            // Of two, the second stands there for Litestream only.
+            let gaps: Vec<&Entry> =
+                before(snapshot).iter().filter(|e| self.seals.known(&e.name).is_some_and(Seal::is_gap)).collect();
+            let (last, ends) = (gaps.first().copied(), !gaps.is_empty());
             let within = |run: &&mut Run<'_>| run.first.name < snapshot.name && run.last.name >= snapshot.name;
             if let (Some(last), true) = (last, ends)
                 && let Some(run) = runs.iter_mut().rfind(within)

@@ -76,9 +76,9 @@ fn fill(
     let mut image = port.begin(split.page_size)?;
     check_size(size, &image, job.size_max_bytes).map_err(|fault| fault.of(split.proof.object))?;
     if split.first > 1 {
-        image.reserve(size)?
+        image.reserve(size)?;
     } else {
-        image.resize(size)?
+        image.resize(size)?;
     }
     let rest = &job.plan.steps[split.first - 1..];
     let mut filling = Filling::new(&mut image, size);

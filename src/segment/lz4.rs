@@ -7,10 +7,10 @@ use std::io::{self, Read};
 
 use xxhash_rust::xxh32::{Xxh32, xxh32};
 
-const FRAME_MAGIC: u32 = 0x184D_2204;
+pub(super) const FRAME_MAGIC: u32 = 0x184D_2204;
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 const SKIPPABLE_MASK: u32 = 0xFFFF_FFF0;
-const STORED: u32 = 0x8000_0000;
+pub(super) const STORED: u32 = 0x8000_0000;
 /// How far back a block may refer to the ones before it.
 const WINDOW_BYTES: usize = 64 << 10;
 /// More than any seal needs; keeps a damaged length from asking for gigabytes.

@@ -6,6 +6,7 @@ mod content;
 mod decode;
 mod digest;
 mod encode;
+mod frame_writer;
 mod lz4;
 mod merge;
 mod seal;

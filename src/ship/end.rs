@@ -86,7 +86,9 @@ impl Shipper {
     async fn reach_to(&self, ticket: &SnapshotTicket, reached: Index, last: Seal) -> Result<(), Failure> {
         let before = ticket.index.get().checked_sub(1).and_then(Index::new);
         let Some(before) = before.filter(|before| *before > reached) else { return Ok(()) };
-        self.put_gap(&gap_at((before, Offset(0)), &last, ticket, &self.author)).await
+        // With the snapshot's time: whoever restores to an earlier one does not come by here.
+        let gap = Seal { time: ticket.time.max(last.time), ..gap_at((before, Offset(0)), &last, ticket, &self.author) };
+        self.put_gap(&gap).await
     }
 
     async fn put_gap(&self, gap: &Seal) -> Result<(), Failure> {

@@ -25,6 +25,9 @@ use crate::types::{Generation, Index, Offset};
 const FAN_IN: usize = 6;
 /// Data that is kept in memory of one index. Larger indexes go out in larger segments.
 const KEPT_RAW_BYTES: u64 = 4 << 20;
+/// Segments with more data than this on average stay as they are: an object more for so much costs less than to write
+/// it again.
+const SMALL_RAW_BYTES: u64 = 128 << 10;
 /// So many objects at the end of an index are looked at for leftovers.
 const LEFTOVERS_MAX: usize = 64;
 
@@ -34,8 +37,16 @@ struct Part {
     name: ObjectName,
     bytes: Bytes,
     raw_bytes: u64,
+    /// Of how many segments it was made.
+    segments: u64,
     /// How often it has been merged.
     tier: u32,
+}
+
+/// Whether to make one object of `parts`.
+fn is_worth_it(parts: &[Part]) -> bool {
+    let (raw_bytes, segments) = parts.iter().fold((0, 0), |sum, part| (sum.0 + part.raw_bytes, sum.1 + part.segments));
+    parts.len() > 1 && raw_bytes <= SMALL_RAW_BYTES * segments
 }
 
 /// The last objects of the index that is being shipped, without a hole between them.
@@ -92,12 +103,12 @@ impl Merges {
         let same = |part: &Part| (part.name.generation(), part.name.index()) == (name.generation(), name.index());
         if !self.run.parts.last().is_none_or(same) {
             let run = std::mem::take(&mut self.run);
-            if run.parts.len() > 1 {
+            if is_worth_it(&run.parts) {
                 self.finished.push(run);
             }
         }
         match bytes.filter(|_| self.merging != Merging::Never && raw_bytes <= KEPT_RAW_BYTES) {
-            Some(bytes) => self.run.push(Part { name, bytes, raw_bytes, tier: 0 }),
+            Some(bytes) => self.run.push(Part { name, bytes, raw_bytes, segments: 1, tier: 0 }),
             None => self.run = Run::default(),
         }
     }
@@ -119,7 +130,8 @@ impl Run {
     fn due(&self) -> Option<usize> {
         let last = self.parts.last()?.tier;
         let of_tier = self.parts.iter().rev().take_while(|part| part.tier == last).count();
-        (of_tier >= FAN_IN).then(|| self.parts.len() - of_tier)
+        let from = self.parts.len() - of_tier;
+        (of_tier >= FAN_IN && is_worth_it(&self.parts[from..])).then_some(from)
     }
 }
 
@@ -196,7 +208,7 @@ impl Shipper {
         let mut tasks = {
             let mut merging = self.merging();
             let run = std::mem::take(&mut merging.run);
-            if run.parts.len() > 1 {
+            if is_worth_it(&run.parts) {
                 merging.finished.push(run);
             }
             drop(merging);
@@ -208,8 +220,9 @@ impl Shipper {
 
     /// Puts one object in the place of `parts`.
     async fn merge_run(&self, parts: Vec<Part>, end: End) -> Result<Part, NotMerged> {
-        let (tier, raw_bytes) =
-            (parts.iter().map(|part| part.tier).max(), parts.iter().map(|part| part.raw_bytes).sum());
+        let tier = parts.iter().map(|part| part.tier).max();
+        let (raw_bytes, segments) =
+            (parts.iter().map(|part| part.raw_bytes).sum(), parts.iter().map(|part| part.segments).sum());
         let merged = tokio::task::spawn_blocking(move || {
             let merged = segment::merge(parts.iter().map(|part| part.bytes.as_ref()));
             (parts, merged.map(|(bytes, _)| Bytes::from(bytes)))
@@ -227,7 +240,7 @@ impl Shipper {
         })?;
         tracing::debug!(db = %self.database, replica = %self.name, first = ?first.name, parts = parts.len(),
             "segments merged");
-        Ok(Part { name: first.name, bytes, raw_bytes, tier: tier.unwrap_or(0) + 1 })
+        Ok(Part { name: first.name, bytes, raw_bytes, segments, tier: tier.unwrap_or(0) + 1 })
     }
 
     fn say_not_merged(&self, first: &Part, error: &dyn std::fmt::Display) {
@@ -245,7 +258,7 @@ struct NotMerged {
     unclean: Option<(Generation, Index)>,
 }
 
-/// If it cannot be done to the end, everything is put back. If that fails too, the error comes with false.
+/// At the end of the history everything is put back if it cannot be done; if that fails too, the error comes with false.
 async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: Bytes) -> Result<(), (Error, bool)> {
     let Some((first, others)) = parts.split_first() else { return Ok(()) };
     let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
@@ -258,6 +271,10 @@ async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: B
         }
     }
     let Err(error) = done else { return Ok(()) };
+    if end == End::Later {
+        // Beside the merged object the others do no harm.
+        return Err((error, true));
+    }
     let mut undone = true;
     // The first comes last: until then the merged object holds everything.
     for part in parts.iter().rev() {
@@ -302,4 +319,40 @@ async fn clear_index(backend: &dyn Backend, names: &[ObjectName]) -> Result<usiz
         }
     }
     Ok(covered.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many objects are due to become one after so many segments of such a size, and how many at the index's end.
+    fn due(segments: u64, raw_bytes: u64) -> (usize, usize) {
+        let name = |index, n| ObjectName::Segment(Generation(1), Index::new(index).unwrap(), Offset(n * raw_bytes));
+        let mut merges = Merges::new(Merging::Growing);
+        (0..segments).for_each(|n| merges.add(name(0, n), raw_bytes, Some(Bytes::new())));
+        let now = merges.run.due().map_or(0, |from| merges.run.parts.len() - from);
+        merges.add(name(1, 0), raw_bytes, Some(Bytes::new()));
+        (now, merges.finished.first().map_or(0, |run| run.parts.len()))
+    }
+
+    #[test]
+    fn small_segments_are_merged_and_large_ones_stay() {
+        assert_eq!(due(5, SMALL_RAW_BYTES), (0, 5));
+        assert_eq!(due(6, SMALL_RAW_BYTES), (6, 6));
+        assert_eq!(due(6, SMALL_RAW_BYTES + 1), (0, 0));
+        assert_eq!(due(1, 1), (0, 0));
+    }
+
+    #[test]
+    fn what_was_merged_before_counts_as_many_small_segments() {
+        let part = |segments, raw_bytes| Part {
+            name: ObjectName::Segment(Generation(1), Index::default(), Offset(0)),
+            bytes: Bytes::new(),
+            raw_bytes,
+            segments,
+            tier: 1,
+        };
+        assert!(is_worth_it(&[part(6, 6 * SMALL_RAW_BYTES), part(6, 10)]));
+        assert!(!is_worth_it(&[part(6, 6 * SMALL_RAW_BYTES), part(1, SMALL_RAW_BYTES + 1)]));
+    }
 }

@@ -12,11 +12,11 @@ use super::Author;
 use super::stream;
 use crate::follow::{CommitLog, Mark, SegmentPlan, Source};
 use crate::segment::{Commit, Encoder, Seal, SealKind, StateDigest};
-use crate::wal::{Chain, FrameFault, frame_bytes};
+use crate::wal::{Chain, FrameFault, WAL_HEADER_BYTES, frame_bytes};
 
 /// Segments up to this size are made in memory; larger ones are streamed.
 const IN_MEMORY_BYTES: u64 = 8 << 20;
-const READ_BYTES: usize = 256 << 10;
+const READ_BYTES: usize = 128 << 10;
 
 /// Makes the object of `plan`. `None` if the WAL moved on meanwhile: the log then has the bytes in memory, ask again.
 ///
@@ -49,26 +49,27 @@ fn write_object<W: Write>(plan: &SegmentPlan, author: &Author, out: W) -> io::Re
 }
 
 fn write_data(plan: &SegmentPlan, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    if plan.from.offset.0 == 0 {
-        sink(&plan.header.to_bytes())?;
-    }
     let Range { start: mut offset, end } = plan.frames();
     let frame = frame_bytes(plan.header.page_size);
     let run = (READ_BYTES / frame).max(1) * frame;
     let mut chain = Chain { checksum: plan.from.checksum, ..Chain::begin(&plan.header) };
+    // The header of an index goes with its first frames.
+    let mut head = if plan.from.offset.0 == 0 { WAL_HEADER_BYTES } else { 0 };
     let mut checksum = chain.checksum;
-    let mut buffer = vec![0; run.min(usize::try_from(end - offset).unwrap_or(run))];
+    let mut buffer = vec![0; head + run.min(usize::try_from(end - offset).unwrap_or(run))];
+    buffer[..head].copy_from_slice(&plan.header.to_bytes()[..head]);
     while offset < end {
-        let len = buffer.len().min(usize::try_from(end - offset).unwrap_or(run));
-        let chunk = &mut buffer[..len];
+        let len = run.min(usize::try_from(end - offset).unwrap_or(run));
+        let chunk = &mut buffer[head..head + len];
         read(&plan.source, offset, chunk)?;
         if plan.rebased {
             let adopted: Result<(), FrameFault> = chunk.chunks_mut(frame).try_for_each(|bytes| chain.adopt(bytes));
             adopted.map_err(io::Error::other)?;
         }
-        sink(chunk)?;
-        offset += len as u64;
-        checksum = Chain::claimed(&chunk[len.saturating_sub(frame)..]).map_or(checksum, |(_, checksum)| checksum);
+        let last = &buffer[head + len.saturating_sub(frame)..head + len];
+        checksum = Chain::claimed(last).map_or(checksum, |(_, checksum)| checksum);
+        sink(&buffer[..head + len])?;
+        (offset, head) = (offset + len as u64, 0);
     }
     // It covers every frame before it: what was read is what was captured.
     if checksum == plan.to().checksum { Ok(()) } else { Err(io::Error::other("the WAL is not what was captured")) }
@@ -133,8 +134,8 @@ fn seal(plan: &SegmentPlan, author: &Author) -> Seal {
 mod tests {
     use super::*;
     use crate::segment::SourceCursor;
-    use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp, WriterId};
-    use crate::wal::{ByteOrder, Checksum, Salts, WalHeader};
+    use crate::types::{Generation, Index, Offset, PageCount, PageNo, PageSize, Timestamp, WriterId};
+    use crate::wal::{ByteOrder, Checksum, FrameHeader, Salts, WalHeader};
 
     fn plan(salt: u32) -> SegmentPlan {
         let salts = Salts { first: salt, second: 0 };
@@ -156,6 +157,27 @@ mod tests {
             source: Source::Memory { start: 32, bytes: Arc::default() },
             rebased: false,
         }
+    }
+
+    #[test]
+    fn frames_that_are_not_those_that_were_captured_become_no_object() {
+        let plan = plan(1);
+        let frame = |fill: u8| {
+            let (mut chain, mut frame) = (Chain::begin(&plan.header), Vec::new());
+            let header = FrameHeader { page: PageNo::new(1).unwrap(), commit: Some(PageCount(1)) };
+            chain.write(header, &[fill; 512], &mut frame).unwrap();
+            (frame, chain.checksum)
+        };
+        let with = |bytes: Vec<u8>, checksum| {
+            let source = Source::Memory { start: 32, bytes: Arc::new(bytes) };
+            let commits = vec![Mark { checksum, ..plan.commits[0] }];
+            let plan = SegmentPlan { source, commits, ..plan.clone() };
+            write_object(&plan, &Author::new(WriterId(1)), Vec::new()).is_ok()
+        };
+        let (captured, checksum) = frame(1);
+        assert!(with(captured, checksum));
+        assert!(!with(frame(2).0, checksum), "a sound frame, but another one");
+        assert!(!with(vec![0; 536], checksum));
     }
 
     #[test]

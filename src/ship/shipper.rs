@@ -1,7 +1,6 @@
 //! One replica's task: takes work from the log, ships it in order, and never skips.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use replica_backends::{Backend, Body, Error, ErrorKind};
@@ -17,11 +16,14 @@ use crate::history::ObjectName;
 use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
-/// Data of one segment, unless a single commit is larger. Small enough that what is under way can be kept in memory
-/// when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
-const SEGMENT_BYTES_MAX: u64 = 4 << 20;
+/// Data of one segment, unless a single commit is larger: what stays in the processor's cache from one step to the next.
+const SEGMENT_BYTES: u64 = 1 << 20;
+/// A replica that is so far behind gets larger ones, which take less time for each byte. Small enough that what is under
+/// way can be kept in memory when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
+const SEGMENT_BYTES_BEHIND: u64 = 4 << 20;
+const BEHIND_BYTES: u64 = 8 << 20;
 /// A segment of this size does not wait for more commits.
-const FULL_BYTES: u64 = 1 << 20;
+const FULL_BYTES: u64 = 640 << 10;
 /// A segment up to this size is made in passing: that takes less than handing it to another thread.
 const LIGHT_BYTES: u64 = 64 << 10;
 /// Waits after a failure: the first, and the longest.
@@ -101,7 +103,7 @@ impl Shipper {
             self.start_scheduled_snapshot();
             self.start_ranges();
             let stopping = *stop.borrow();
-            let work = self.log.work(self.replica, SEGMENT_BYTES_MAX);
+            let work = self.log.work(self.replica, self.segment_bytes());
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
                 if stopping {
                     self.merge_all().await;
@@ -149,6 +151,10 @@ impl Shipper {
         }
     }
 
+    fn segment_bytes(&self) -> u64 {
+        if self.log.lag(self.replica) > BEHIND_BYTES { SEGMENT_BYTES_BEHIND } else { SEGMENT_BYTES }
+    }
+
     async fn ship(&self, work: Work) -> Result<(), Failure> {
         match work {
             Work::Segment(plan) => {
@@ -176,7 +182,7 @@ impl Shipper {
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
         self.end_index_before(&name, plan.header.page_size, plan.header.order).await?;
         let ahead = async {
-            match self.log.work_behind(&plan, SEGMENT_BYTES_MAX) {
+            match self.log.work_behind(&plan, self.segment_bytes()) {
                 Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,
                 _ => Ok(None),
             }
@@ -316,7 +322,7 @@ impl Shipper {
     }
 
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
-        let mut status = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.position = Some(Position { generation, index, offset: mark.offset });
         status.time = Some(mark.time);
         status.objects += 1;
@@ -325,7 +331,7 @@ impl Shipper {
     fn note_success(&self, failures: u32) -> u32 {
         if failures > 0 {
             tracing::info!(db = %self.database, replica = %self.name, failures, "the replica can be written again");
-            self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).failure = None;
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).failure = None;
         }
         0
     }
@@ -336,7 +342,7 @@ impl Shipper {
             tracing::error!(db = %self.database, replica = %self.name, failures, error = %error,
                 "cannot write to the replica; will keep trying, nothing is lost meanwhile");
         }
-        let mut status = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.failure = Some(error.to_string());
     }
 }

@@ -40,7 +40,7 @@ fn a_download_that_breaks_goes_on_from_there() {
         // Every second request for bytes breaks.
         let count = AtomicUsize::new(0);
         let faulty = Faulty::new(meter.clone(), move |call| {
-            let odd = call.operation == Operation::Get && count.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+            let odd = call.operation == Operation::Get && count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
             odd.then_some(Fault::Break(after))
         });
         let (restored, _) = restore_from(Arc::new(faulty), Target::Latest).unwrap();

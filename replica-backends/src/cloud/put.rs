@@ -163,8 +163,7 @@ impl Put<'_> {
         let begun = self.store.put_multipart(&self.path).await.map_err(|error| self.failed(&error))?;
         let mut upload = Upload(Some(begun));
         let mut len = 0;
-        loop {
-            let Some(upload) = upload.0.as_mut() else { break };
+        while let Some(upload) = upload.0.as_mut() {
             len += part.len;
             let last = part.last;
             let sending = upload.put_part(PutPayload::from_iter(part.chunks));

@@ -6,6 +6,8 @@
 //! 3. a failed sync says nothing about what is on disk: such a file is thrown away and never published.
 
 mod delete;
+#[cfg(target_os = "linux")]
+mod direct;
 mod failure;
 mod folders;
 mod ownership;

@@ -22,6 +22,13 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Writes `bytes`, which are all of it.
+    fn write_whole(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let front = self.temp.write_past_cache(bytes).during("writing the object")?;
+        self.size += front as u64;
+        self.write(&bytes[front..])
+    }
+
     /// Appends `bytes`.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.temp.write(bytes).during("writing the object")?;
@@ -36,7 +43,7 @@ impl Store {
     /// folder.
     pub(super) fn put_whole(&self, target: &Target, bytes: &[u8]) -> Result<u64, Failure> {
         let mut draft = self.begin(target)?;
-        draft.write(bytes)?;
+        draft.write_whole(bytes)?;
         self.finish(draft, target)
     }
 

@@ -43,6 +43,18 @@ impl TempFile {
         }
     }
 
+    /// Appends as much from the front of `bytes` to the empty file as can go past the page cache; returns how much.
+    #[cfg(target_os = "linux")]
+    pub(super) fn write_past_cache(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        super::direct::write_front(&self.file, bytes)
+    }
+
+    /// Appends nothing: only Linux is asked to.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn write_past_cache(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Appends `bytes`.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)

@@ -1,6 +1,6 @@
 //! How far the replicas are, for those who keep what a replica can be continued from.
 
-use super::{CommitLog, Consumer};
+use super::{CommitLog, Consumer, ReplicaNo};
 use crate::segment::StateDigest;
 use crate::types::{Index, Offset, PageCount};
 
@@ -15,6 +15,13 @@ impl CommitLog {
             }
             _ => None,
         })
+    }
+
+    /// Bytes of the source's WAL that `replica` has yet to ship.
+    #[must_use]
+    pub fn lag(&self, replica: ReplicaNo) -> u64 {
+        let inner = self.lock();
+        inner.indexes.iter().map(|log| log.lag(&inner.consumers[replica])).sum()
     }
 
     /// Whether some replica has every index before `index`.

@@ -143,3 +143,14 @@ fn a_replica_that_waits_for_a_snapshot_does_not_have_everything() {
     assert!(log.shipped(0, index(0), ticket(0).mark()));
     assert!(log.is_all_shipped());
 }
+
+#[test]
+fn a_replica_lags_by_what_it_has_yet_to_ship() {
+    let log = log();
+    assert_eq!(log.lag(0), 100_000);
+    let Work::Segment(plan) = log.work(0, 1000) else { panic!("no work") };
+    log.shipped(0, plan.index, *plan.to());
+    assert_eq!(log.lag(0), 50_000);
+    log.need_snapshot(0, "test".to_owned());
+    assert_eq!(log.lag(0), 0);
+}

@@ -202,8 +202,10 @@ fn what_retention_leaves_is_what_was_promised_and_what_is_gone_was_planned() {
         assert_eq!(stage.check_latest(), commit, "round {round}");
     }
     writer.signal("CONT");
+    let attached = || stage.scene.log().matches("continuing the generation").count();
+    let before = attached();
     let replicator = stage.scene.replicate();
-    replicator.wait_for("continuing the generation");
+    wait_until("the replicator to follow", || attached() > before);
     writer.child.kill().unwrap();
     writer.child.wait().unwrap();
     replicator.stop_well();

@@ -17,6 +17,8 @@ use super::scene::*;
 fn storm_of_writers_is_followed_without_losing_continuity() {
     let seconds = setting("LIGHTSHIP_STORM_SECONDS", 8);
     let scene = Scene::with_chain(4096);
+    // So that the database is not let go of before the storm begins.
+    let app = Writer::start(python("run_sql.py").arg(scene.db()).args(["--stay", "SELECT * FROM chain"]));
     let replicator = scene.replicate_and_wait();
     let time = format!("{seconds}");
     let kinds: [&[&str]; 4] =
@@ -34,12 +36,13 @@ fn storm_of_writers_is_followed_without_losing_continuity() {
     }
     let commits: u64 = writers.iter_mut().map(Writer::commits).sum();
     writers.into_iter().for_each(Writer::leave);
+    app.leave();
     replicator.stop_well();
     assert_eq!(chain_length(&scene.source()), commits);
     assert!(scene.source() == scene.restored(), "the restored database is not the source");
     let log = scene.log();
     assert!(!log.contains("continuity lost"), "{log}");
-    assert_eq!(generations(scene.replica()).len(), 1);
+    assert_eq!(generations(scene.replica()).len(), 1, "{log}");
     let indexes = indexes(scene.replica());
     println!("{commits} commits in {seconds} s, {restores} restores meanwhile, {indexes} indexes");
     assert!(indexes as u64 >= seconds / 2, "only {indexes} indexes in {seconds} s");

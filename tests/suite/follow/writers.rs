@@ -195,25 +195,21 @@ impl Guard {
 fn guard_of_a_replica_notices_what_must_not_happen() {
     let history = a_history();
     let folder = history.replica().join("generations");
-    let segments = || objects(history.replica()).into_iter().filter(|object| object.contains("/wal/"));
-    let last = segments().next_back().unwrap();
-    let ruins: [&dyn Fn(&Path); 3] = [
-        &|path| fs::remove_file(path).unwrap(),
-        &|path| assert!(fs::copy(folder.join(segments().next().unwrap()), path).unwrap() > 0),
-        &|path| fs::write(path, &fs::read(path).unwrap()[..0]).unwrap(),
-    ];
+    let all = objects(history.replica());
+    let segment = folder.join(all.iter().rfind(|object| object.contains("/wal/")).unwrap());
+    let snapshot = folder.join(all.iter().find(|object| object.contains("/snapshots/")).unwrap());
+    let ruins: [fn(&Path, &[u8]); 2] =
+        [|path, _| fs::remove_file(path).unwrap(), |path, other| fs::write(path, other).unwrap()];
     for (number, ruin) in ruins.into_iter().enumerate() {
-        let snapshot = objects(history.replica()).into_iter().find(|object| object.contains("/snapshots/")).unwrap();
-        for object in [&last, &snapshot] {
-            let path = folder.join(object);
-            let kept = fs::read(&path).unwrap();
+        for (path, other) in [(&segment, &snapshot), (&snapshot, &segment)] {
+            let kept = fs::read(path).unwrap();
             let mut guard = Guard::of(history.replica());
             guard.look();
             guard.look();
-            ruin(&path);
+            ruin(path, &fs::read(other).unwrap());
             let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| guard.look()));
-            assert!(noticed.is_err(), "{number}: {object}");
-            fs::write(&path, kept).unwrap();
+            assert!(noticed.is_err(), "{number}: {}", path.display());
+            fs::write(path, kept).unwrap();
         }
     }
 }

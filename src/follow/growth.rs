@@ -1,0 +1,95 @@
+//! How fast the WAL grows, and from which size on the next handover has to begin so that it is over in time.
+
+use std::time::{Duration, Instant};
+
+/// What a handover takes until one has been seen.
+const TOOK_FIRST: Duration = Duration::from_millis(10);
+/// Growth that is seen sooner than this after the last look tells little of the rate.
+const GAP_MIN: Duration = Duration::from_micros(500);
+
+/// The rate at which frames are committed, and the time that a handover takes.
+///
+/// An application checkpoints by itself, and tries again at every commit, once its WAL has so many frames as the limit
+/// says. The whole handover should be over before that: it begins earlier the faster the WAL grows. Otherwise it begins
+/// as late as possible, because a page that is written several times is copied back once a handover.
+#[derive(Debug)]
+pub(super) struct Growth {
+    frames_per_second: f64,
+    /// That were captured since the last look.
+    frames: u32,
+    seen: Instant,
+    took: Duration,
+}
+
+impl Growth {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { frames_per_second: 0.0, frames: 0, seen: now, took: TOOK_FIRST }
+    }
+
+    /// Takes note of frames that were captured.
+    pub(super) fn captured(&mut self, frames: u32) {
+        self.frames = self.frames.saturating_add(frames);
+    }
+
+    /// Everything that is committed has been captured.
+    pub(super) fn looked(&mut self, now: Instant) {
+        if self.frames == 0 {
+            return;
+        }
+        let gap = now.duration_since(self.seen).max(GAP_MIN);
+        self.frames_per_second = self.frames_per_second.midpoint(f64::from(self.frames) / gap.as_secs_f64());
+        (self.frames, self.seen) = (0, now);
+    }
+
+    /// Takes note of how long a handover took.
+    pub(super) fn handed_over(&mut self, took: Duration) {
+        self.took = (self.took + took) / 2;
+    }
+
+    /// The number of frames from which on a handover is due if it should be over at `limit`: from half of it to 9/10.
+    pub(super) fn due_at(&self, limit: u32) -> u32 {
+        let meanwhile = (self.frames_per_second * self.took.as_secs_f64()) as u32;
+        limit.saturating_sub(meanwhile).clamp(limit / 2, limit - limit / 10)
+    }
+
+    /// How long until another `frames` are there.
+    pub(super) fn time_until(&self, frames: u32) -> Duration {
+        Duration::try_from_secs_f64(f64::from(frames) / self.frames_per_second).unwrap_or(Duration::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_faster_the_wal_grows_and_the_longer_a_handover_takes_the_sooner_it_begins() {
+        let mut now = Instant::now();
+        let mut growth = Growth::new(now);
+        assert_eq!(growth.due_at(1000), 900, "nothing is known yet");
+        let mut last = 900;
+        for frames in [100, 200, 400, 800] {
+            for _ in 0..20 {
+                now += Duration::from_millis(10);
+                growth.captured(frames);
+                growth.looked(now);
+            }
+            let due = growth.due_at(1000);
+            assert!(due <= last && (500..=900).contains(&due), "{frames} in 10 ms: {due}");
+            last = due;
+        }
+        assert_eq!(last, 500, "never sooner than at half of the limit");
+        growth.looked(now);
+        (0..20).for_each(|_| growth.handed_over(Duration::from_millis(1)));
+        assert_eq!(growth.due_at(1000), 900, "a handover that is over in no time begins late");
+        let wait = growth.time_until(80).as_secs_f64();
+        assert!((0.0009..0.0011).contains(&wait), "{wait}");
+        assert_eq!(Growth::new(now).time_until(1), Duration::MAX);
+    }
+
+    #[test]
+    fn a_tiny_limit_is_kept_too() {
+        let growth = Growth::new(Instant::now());
+        assert_eq!([0, 1, 2, 9, 10].map(|limit| growth.due_at(limit)), [0, 1, 2, 9, 9]);
+    }
+}
