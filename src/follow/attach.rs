@@ -154,9 +154,8 @@ pub fn attach(
     };
     let (resumption, anchor, difference) = choose(points, baseline, &view, &lines[held], &wal)?;
     let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
-    let log = Arc::new(CommitLog::new(generation, points.len(), resumption.reason()));
-    let checkpointer = open_checkpointer(&path)?;
     let mut follower = Follower {
+        checkpointer: open_checkpointer(&path)?,
         ranges: Ranges::new(limits.merge_intervals),
         sweep: Sweep::new(limits.page_check_interval),
         limits,
@@ -166,7 +165,6 @@ pub fn attach(
         held,
         hold,
         held_for_lease: false,
-        checkpointer,
         wal,
         page_size,
         tail,
@@ -177,7 +175,7 @@ pub fn attach(
         first_page: HashSet::new(),
         digests_from: 0,
         time,
-        log,
+        log: Arc::new(CommitLog::new(generation, points.len(), resumption.reason())),
         lease: Weak::new(),
         lease_from: 0,
         lease_since: began,

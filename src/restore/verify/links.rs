@@ -93,7 +93,9 @@ impl Walk {
 
     /// Retention was interrupted, and what comes before something seen at `next` may be missing.
     pub(super) fn may_be_missing(&self, next: Timestamp) -> bool {
-        self.context.deleting_before.is_some_and(|before| next <= before)
+        // What was removed is older than that, and so is what stands before it. What follows may reach beyond.
+        let last = self.before.as_ref().map(|(_, seal)| seal.time);
+        self.context.deleting_before.is_some_and(|before| next <= before || last.is_some_and(|last| last <= before))
     }
 
     /// Whether it is right that nothing leads on from here to something seen at `next`.
