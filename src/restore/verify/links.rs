@@ -20,6 +20,8 @@ impl Walk {
                     self.hashes = None;
                 }
             }
+            // Two say the same of it if it is several indexes wide.
+            (At::Gap, ObjectName::Segment(..)) if seal.is_gap() => {}
             // What comes behind a gap continues nothing.
             (At::Gap, ObjectName::Snapshot(..)) => self.hashes = None,
             _ => self.arrive_at_index(name, seal),
