@@ -22,7 +22,7 @@ use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
 use crate::segment::{PageHashes, SourceCursor, StateDigest};
 use crate::sqlite::{Connection, OtherUsers, WalIndex};
 use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp};
-use crate::wal::{Chain, Checksum, WAL_HEADER_BYTES, WalHeader};
+use crate::wal::{Chain, Checksum, Salts, WAL_HEADER_BYTES, WalHeader};
 use choose::{choose, continues};
 
 /// How often the first hold is tried for until it is clear what it protects.
@@ -112,6 +112,13 @@ pub(super) struct View {
 }
 
 impl View {
+    fn tail(&self) -> (Option<Tail>, Salts) {
+        match &self.scan {
+            Some(scan) => (Some(Tail { chain: scan.chain, offset: scan.end }), scan.header.salts),
+            None => (None, self.index.salts),
+        }
+    }
+
     /// Where the newest versions of the pages are that are not in the file. A WAL that was copied back whole may have
     /// restarted meanwhile, but then nobody needs it.
     fn overlay(&self) -> Option<&Overlay> {
@@ -148,10 +155,7 @@ pub fn attach(
     let view = read_state(&lines[0], &wal, page_size);
     let view = view.inspect_err(|lost| save_unsealed(lost, &identity, &mut lines, &path))?;
     let (held, hold) = keep_hold(&mut lines, first, &view.index)?;
-    let (tail, salts) = match &view.scan {
-        Some(scan) => (Some(Tail { chain: scan.chain, offset: scan.end }), scan.header.salts),
-        None => (None, view.index.salts),
-    };
+    let (tail, salts) = view.tail();
     let (resumption, anchor, difference) = choose(points, baseline, &view, &lines[held], &wal)?;
     let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
     let mut follower = Follower {
