@@ -10,12 +10,11 @@ use super::stage::*;
 fn append_only_replica_asks_for_nothing_that_deletes_or_overwrites() {
     let stage = Stage::new();
     let proxy = Proxy::before(stage.server.address);
-    let mut stage = stage.via(proxy.address);
+    let keys = "append-only: true, sync-interval: 10ms, retention: 1s, retention-check-interval: 200ms, \
+                snapshot-interval: 1s";
+    let mut stage = stage.via_with(proxy.address, keys);
     stage.scene.database_keys =
         "min-checkpoint-page-count: 40\ncheckpoint-interval: 100ms\nmerge-intervals: [200ms, 1s, 3s]".to_owned();
-    let keys = "append-only: true, sync-interval: 10ms, retention: 1s, retention-check-interval: 200ms, \
-                snapshot-interval: 1s}";
-    stage.scene.more_replicas = stage.scene.more_replicas.replace('}', &format!(", {keys}"));
     let forbidden = Arc::new(Mutex::new(Vec::new()));
     let asked = Arc::clone(&forbidden);
     proxy.set(move |request| {

@@ -83,9 +83,8 @@ fn merging_and_retention_leave_few_objects_in_the_bucket() {
 fn an_idle_database_gets_no_second_snapshot_and_is_not_looked_at() {
     let stage = Stage::new();
     let proxy = Proxy::before(stage.server.address);
-    let mut stage = stage.via(proxy.address);
-    let keys = "snapshot-interval: 300ms, retention: 1s, retention-check-interval: 300ms}";
-    stage.scene.more_replicas = stage.scene.more_replicas.replace('}', &format!(", {keys}"));
+    let keys = "snapshot-interval: 300ms, retention: 1s, retention-check-interval: 300ms";
+    let stage = stage.via_with(proxy.address, keys);
     let app = stage.scene.writer(&["--commits", "1", "--stay"]);
     let replicator = stage.replicate_and_wait();
     replicator.wait_for("snapshot written");

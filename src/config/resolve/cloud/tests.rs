@@ -53,7 +53,7 @@ fn credentials_for_azure_are_taken_in_this_order() {
 #[test]
 fn azure_needs_an_account() {
     let error = target("url: 'abs://cont/p'", &[]).unwrap_err().to_string();
-    assert_eq!(error, "c.yml: dbs[0].replicas[0]: account-name required for abs replica");
+    assert_eq!(error, "c.yml:1: dbs[0].replicas[0]: account-name required for abs replica");
     let target = abs("type: abs, bucket: cont, path: p, account-name: acct, endpoint: 'http://x/acct'", &[]);
     assert_eq!((target.account_name.as_deref(), target.endpoint.as_deref()), (Some("acct"), Some("http://x/acct")));
 }

@@ -48,9 +48,9 @@ fn credentials_are_taken_in_this_order() {
 #[test]
 fn half_of_the_keys_is_refused() {
     let error = target(", access-key-id: own", "", &[]).unwrap_err().to_string();
-    assert_eq!(error, "c.yml: dbs[0].replicas[0]: access-key-id without secret-access-key");
+    assert_eq!(error, "c.yml:2: dbs[0].replicas[0]: access-key-id without secret-access-key");
     let error = target("", "", &AWS[1..2]).unwrap_err().to_string();
-    assert_eq!(error, "c.yml: dbs[0].replicas[0]: secret-access-key without access-key-id");
+    assert_eq!(error, "c.yml:2: dbs[0].replicas[0]: secret-access-key without access-key-id");
 }
 
 #[test]
