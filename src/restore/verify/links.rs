@@ -20,16 +20,9 @@ impl Walk {
                     self.hashes = None;
                 }
             }
-<<<<<<< HEAD
             // So that Litestream finds the snapshot behind a gap, the index before it is taken too.
             _ if self.is_gap_filler(seal) => return,
             (At::Gap, ObjectName::Snapshot(_, index)) => self.arrive_behind_gap(index, seal.time),
-=======
-            // Two say the same of it if it is several indexes wide.
-            (At::Gap, ObjectName::Segment(..)) if seal.is_gap() => {}
-            // What comes behind a gap continues nothing.
-            (At::Gap, ObjectName::Snapshot(..)) => self.hashes = None,
->>>>>>> retention
             _ => self.arrive_at_index(name, seal),
         }
         if let (index, Offset(0)) = seal.from {
