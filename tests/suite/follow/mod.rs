@@ -1,6 +1,7 @@
 //! Following and shipping, with real processes: writers, replicators, and the real Litestream as a judge.
 
 mod bad_input;
+mod behind;
 mod events;
 mod exec;
 mod kills;
