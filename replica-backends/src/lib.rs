@@ -1,7 +1,8 @@
 //! The places Lightship keeps replicas.
 //!
 //! A [`Backend`] speaks keys and bytes only: it knows nothing of generations, segments or seals. Drivers live in
-//! one module each ([`mod@file`]; [`mod@s3`], [`mod@gcs`] and [`mod@azure`] on [`mod@cloud`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
+//! one module each ([`mod@file`]; [`mod@s3`], [`mod@gcs`] and [`mod@azure`] on [`mod@cloud`]); [`layers`] stack on any
+//! backend; [`conformance`] is the suite that all must pass.
 //!
 //! ```
 //! use std::sync::Arc;

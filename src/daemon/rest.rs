@@ -88,7 +88,7 @@ pub async fn let_go(follower: Follower, mut keeper: Keeper, path: &Path, now: Ti
         let left = match follower.let_go(&path, now) {
             Ok(LetGo::Done(seen)) => Left::Yes(seen),
             Ok(LetGo::NotNow(follower)) => Left::No(follower),
-            Err((follower, lost)) => Left::Lost(Box::new(follower), lost),
+            Err((follower, lost)) => Left::Lost(follower, lost),
         };
         (left, keeper)
     })

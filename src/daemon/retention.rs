@@ -40,7 +40,8 @@ pub fn grace_of(everything: Option<Duration>) -> Duration {
     everything.map_or(GRACE_MAX, |kept| kept.min(GRACE_MAX))
 }
 
-/// Lists `replica` and plans, again if it changes meanwhile. `seals` are what is known of its objects from before, and afterwards.
+/// Lists `replica` and plans, again if it changes meanwhile. `seals` are what is known of its objects from before, and
+/// afterwards.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -102,7 +103,8 @@ impl Followed {
 }
 
 impl Database {
-    /// Looks at each replica from time to time, if something was shipped to it since: an idle database asks for nothing.
+    /// Looks at each replica from time to time, if something was shipped to it since: an idle database asks for
+    /// nothing.
     ///
     /// These tasks outlive the times of following, of which `followed` tells and which may be far shorter than the time
     /// between two looks, or than one look.

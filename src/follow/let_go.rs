@@ -2,8 +2,8 @@
 //!
 //! A connection of ours keeps the WAL in being after the application's last one was closed. Whoever then puts another
 //! file in the place of the database leaves it beside a WAL that is not its own, and the application's next start would
-//! mix the two. So we do what SQLite's last connection does: see that everything is in the database file, and remove the
-//! WAL. Afterwards the file stands still until somebody opens it, and the state folder knows its pages.
+//! mix the two. So we do what SQLite's last connection does: see that everything is in the database file, and remove
+//! the WAL. Afterwards the file stands still until somebody opens it, and the state folder knows its pages.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -67,11 +67,11 @@ impl Follower {
     ///
     /// # Errors
     /// If continuity is lost: this follower is of no further use then.
-    pub fn let_go(mut self, configured: &Path, now: Timestamp) -> Result<LetGo, (Self, Lost)> {
+    pub fn let_go(mut self, configured: &Path, now: Timestamp) -> Result<LetGo, (Box<Self>, Lost)> {
         match self.is_ready_to_go(now) {
             Ok(true) => {}
             Ok(false) => return Ok(LetGo::NotNow(Box::new(self))),
-            Err(lost) => return Err((self, lost)),
+            Err(lost) => return Err((Box::new(self), lost)),
         }
         let seen = Fingerprint::of(configured, self.wal.path());
         let Self { lines, held, checkpointer, others, .. } = self;

@@ -68,7 +68,8 @@ pub enum PlannedEnd {
 /// A restore, before anything is fetched.
 ///
 /// Invariant: the steps begin with the snapshot's index and leave no index out; a merged range begins where the step
-/// before it ends an index, and the segments of each index begin at offset 0. That no segment *within* an index is missing shows where seals are known, otherwise when the data has been read.
+/// before it ends an index, and the segments of each index begin at offset 0. That no segment *within* an index is
+/// missing shows where seals are known, otherwise when the data has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestorePlan {
     /// The generation restored.

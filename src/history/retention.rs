@@ -82,8 +82,8 @@ pub struct RetentionPlan {
 
 /// Plans what may be deleted of a replica.
 ///
-/// `writing` is the generation that is being written, if somebody knows. `now` is not believed if nothing in the listing
-/// is as new: of two clocks the one that is behind deletes less.
+/// `writing` is the generation that is being written, if somebody knows. `now` is not believed if nothing in the
+/// listing is as new: of two clocks the one that is behind deletes less.
 ///
 /// # Errors
 /// Which seals have to be read first: those of all snapshots, and of the last object of every generation.

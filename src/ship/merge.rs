@@ -201,8 +201,8 @@ impl Shipper {
         }
     }
 
-    /// Before a stop or a rest: merges what is left, and keeps nothing. All of it is at the very end of the history, and
-    /// nothing is shipped before this is done.
+    /// Before a stop or a rest: merges what is left, and keeps nothing. All of it is at the very end of the history,
+    /// and nothing is shipped before this is done.
     pub(super) async fn merge_all(&self) {
         self.merge_finished(End::Later);
         let mut tasks = {
@@ -258,7 +258,8 @@ struct NotMerged {
     unclean: Option<(Generation, Index)>,
 }
 
-/// At the end of the history everything is put back if it cannot be done; if that fails too, the error comes with false.
+/// At the end of the history everything is put back if it cannot be done; if that fails too, the error comes with
+/// false.
 async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: Bytes) -> Result<(), (Error, bool)> {
     let Some((first, others)) = parts.split_first() else { return Ok(()) };
     let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());

@@ -16,10 +16,11 @@ use crate::history::ObjectName;
 use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
-/// Data of one segment, unless a single commit is larger: what stays in the processor's cache from one step to the next.
+/// Data of one segment, unless a single commit is larger: what stays in the processor's cache from one step to the
+/// next.
 const SEGMENT_BYTES: u64 = 1 << 20;
-/// A replica that is so far behind gets larger ones, which take less time for each byte. Small enough that what is under
-/// way can be kept in memory when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
+/// A replica that is so far behind gets larger ones, which take less time for each byte. Small enough that what is
+/// under way can be kept in memory when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
 const SEGMENT_BYTES_BEHIND: u64 = 4 << 20;
 const BEHIND_BYTES: u64 = 8 << 20;
 /// A segment of this size does not wait for more commits.

@@ -77,8 +77,8 @@ impl Verification {
     }
 
     /// For programs: `replica`, `result` ("ok", "failed", "inconclusive"), `faults` (objects with `object` and `what`),
-    /// `open`, `notes` (texts), `histories` (objects with `name`, `objects`, `stored_bytes`, `commits`, `proved`, `end`,
-    /// `equals_database`).
+    /// `open`, `notes` (texts), `histories` (objects with `name`, `objects`, `stored_bytes`, `commits`, `proved`,
+    /// `end`, `equals_database`).
     #[must_use]
     pub fn to_json(&self) -> Value {
         let fault = |f: &Fault| json!({ "object": f.object, "what": f.what });

@@ -160,9 +160,11 @@ class Handler(BaseHTTPRequestHandler):
                 f"<Generation>{generation}</Generation><LastModified>{self.stamp(key)}</LastModified></Contents>"
             )
             last = key
-        inner = "".join(found) + "".join(f"<CommonPrefixes><Prefix>{escape(f)}</Prefix></CommonPrefixes>" for f in folders)
+        prefixes = [f"<CommonPrefixes><Prefix>{escape(f)}</Prefix></CommonPrefixes>" for f in folders]
+        inner = "".join(found) + "".join(prefixes)
         token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if more else ""
-        self.xml("ListBucketResult", f"<Name>{BUCKET}</Name>{inner}<IsTruncated>{str(more).lower()}</IsTruncated>{token}")
+        truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+        self.xml("ListBucketResult", f"<Name>{BUCKET}</Name>{inner}{truncated}{token}")
 
     def stamp(self, key):
         return parsedate_to_datetime(objects[key][2]).strftime("%Y-%m-%dT%H:%M:%S.000Z")

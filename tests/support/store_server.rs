@@ -45,8 +45,9 @@ impl StoreServer {
     pub fn request(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/s3/\
-             aws4_request, SignedHeaders=host, Signature=0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: AWS4-HMAC-SHA256 \
+             Credential=AK/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\
+             content-length: 0\r\nconnection: close\r\n\r\n",
             self.address
         );
         stream.write_all(head.as_bytes()).unwrap();

@@ -5,7 +5,7 @@
 //! 2. who reads or lists after a confirmation sees what was confirmed;
 //! 3. listings are in byte order of the keys; one that is not is an error here, never a gap.
 //!
-//! Whether a put can be made not to replace is *not* assumed: [`mod@creation`] finds out.
+//! Whether a put can be made not to replace is *not* assumed: `creation` finds out.
 
 mod answer;
 mod creation;

@@ -15,9 +15,9 @@ const LEN_MIN: usize = 64 << 10;
 const BLOCK_LEN: usize = 4096;
 const SCRATCH_LEN: usize = 256 << 10;
 
-/// Writes as much from the front of `bytes` to `file`, at the offset where it is (a multiple of a block), as can go past
-/// the cache. Returns how much that was; the rest is to be written as usual. That is all of it where the file system
-/// does not know how.
+/// Writes as much from the front of `bytes` to `file`, at the offset where it is (a multiple of a block), as can go
+/// past the cache. Returns how much that was; the rest is to be written as usual. That is all of it where the file
+/// system does not know how.
 pub(super) fn write_front(file: &File, bytes: &[u8]) -> io::Result<usize> {
     if bytes.len() < LEN_MIN {
         return Ok(0);

@@ -129,9 +129,9 @@ fn answer_always(body: &'static str) -> std::net::SocketAddr {
 #[tokio::test]
 async fn of_many_keys_each_has_the_answer_that_the_store_gave_it() {
     let address = answer_always(
-        "<DeleteResult><Deleted><Key>app/a</Key></Deleted><Error><Key>app/b</Key><Code>AccessDenied</Code><Message>Access \
-         Denied</Message></Error><Error><Key>app/c</Key><Code>OperationAborted</Code><Message>try again</Message></Error>\
-         </DeleteResult>",
+        "<DeleteResult><Deleted><Key>app/a</Key></Deleted>\
+         <Error><Key>app/b</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>\
+         <Error><Key>app/c</Key><Code>OperationAborted</Code><Message>try again</Message></Error></DeleteResult>",
     );
     let folder = options(&format!("http://{address}")).open().folder("app");
     let results = folder.delete(&["a", "b", "c"].map(str::to_owned)).await;

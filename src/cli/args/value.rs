@@ -21,7 +21,8 @@ pub fn duration(flag: &str, text: &str) -> Result<Duration, String> {
     parsed.positive().ok_or_else(|| format!("invalid value {text:?} for flag -{flag}: it must be more than 0"))
 }
 
-/// RFC 3339 with any offset, or a duration and "ago". Fractions below a millisecond are dropped; times before 1970 become 1970.
+/// RFC 3339 with any offset, or a duration and "ago". Fractions below a millisecond are dropped; times before 1970
+/// become 1970.
 pub fn timestamp(text: &str) -> Result<Timestamp, String> {
     // The blank before "format" is the one Litestream prints, which cannot break a line.
     let invalid = || "invalid -timestamp, must specify in ISO 8601\u{a0}format (e.g. 2000-01-01T00:00:00Z)".to_owned();

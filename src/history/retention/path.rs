@@ -8,7 +8,8 @@ use crate::types::{Index, Offset};
 /// How an index is reached: what all of the way costs in objects, from where the last step came, and by what.
 type Step<'h> = (usize, Index, &'h [Entry]);
 
-/// The objects that lead from a snapshot at the beginning of `from` to the beginning of `to`; `None` if some are missing.
+/// The objects that lead from a snapshot at the beginning of `from` to the beginning of `to`; `None` if some are
+/// missing.
 pub fn between(history: &History, from: Index, to: Index) -> Option<Vec<&Entry>> {
     let mut reached: BTreeMap<Index, Step<'_>> = BTreeMap::from([(from, (0, from, &[][..]))]);
     let mut at = Some(from);

@@ -139,8 +139,8 @@ impl Replica {
         }
     }
 
-    /// What Litestream 0.3 needs to restore the latest state: from the newest snapshot's index on, or from the one before
-    /// it, each index with a segment at offset 0 up to the last; or no segment at all.
+    /// What Litestream 0.3 needs to restore the latest state: from the newest snapshot's index on, or from the one
+    /// before it, each index with a segment at offset 0 up to the last; or no segment at all.
     fn litestream_restores(&self, generation: Generation) -> bool {
         let catalog = self.catalog();
         let Some(history) = catalog.history(generation) else { return false };

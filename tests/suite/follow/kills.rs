@@ -106,7 +106,8 @@ fn killed_together_with_its_application_the_replicator_continues() {
     let scene = Scene::with_chain(4096);
     for _ in 0..kills() / 2 {
         let replicator = scene.replicate();
-        // Nobody lives long enough to copy the WAL back: at full speed its recovery would soon take longer than anything.
+        // Nobody lives long enough to copy the WAL back: at full speed its recovery would soon take longer than
+        // anything.
         let mut writer = scene.writer(&["--autocheckpoint", "0", "--pause", "0.002"]);
         nap(50, 400);
         writer.child.kill().unwrap();

@@ -216,7 +216,8 @@ fn guard_of_a_replica_notices_what_must_not_happen() {
 
 /// Two to five copies of a database, each with an application that writes and a replicator that is killed, stopped and
 /// started at random, and all of them go to one replica. Whatever happens: no object is overwritten but by a merged one
-/// that holds it, each generation is a prefix of what one of the applications wrote, and the last one of each copy is that copy.
+/// that holds it, each generation is a prefix of what one of the applications wrote, and the last one of each copy is
+/// that copy.
 ///
 /// `LIGHTSHIP_WRITERS_SECONDS` is how long; ten minutes is a good test of a release.
 #[test]

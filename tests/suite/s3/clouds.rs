@@ -19,8 +19,8 @@ impl Cloud {
         let mut scene = Scene::with_chain(4096);
         scene.replicas.clear();
         scene.more_replicas = format!(
-            "      - {{type: abs, account-name: devstoreaccount1, bucket: bucket, path: app, sync-interval: 50ms,\n         \
-             endpoint: 'http://{}/devstoreaccount1'}}\n",
+            "      - {{type: abs, account-name: devstoreaccount1, bucket: bucket, path: app, sync-interval: 50ms,\n\
+             \x20        endpoint: 'http://{}/devstoreaccount1'}}\n",
             server.address
         );
         let keys = vec![("LITESTREAM_AZURE_ACCOUNT_KEY", AZURITE_KEY.to_owned())];

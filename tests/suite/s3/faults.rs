@@ -47,8 +47,8 @@ fn assert_nothing_was_put_twice(requests: &[Request]) {
     assert!(puts > 0 && puts == targets.len(), "{requests:?}");
 }
 
-/// Half of all requests are hit, and now and then everything for a second. Rarely, an answer takes longer than is waited
-/// for.
+/// Half of all requests are hit, and now and then everything for a second. Rarely, an answer takes longer than is
+/// waited for.
 fn storm(seed: u64) -> impl FnMut(&Request) -> Fault + Send {
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut burst, mut burst_end) = (None, Instant::now());

@@ -72,8 +72,9 @@ fn what_litestream_0_5_wrote_to_s3_is_listed_and_restored() {
     let [_, litestream] = litestreams();
     let config = stage.scene.path("litestream.yml");
     let text = format!(
-        "levels: [{{interval: 1s}}, {{interval: 2s}}]\ndbs:\n  - path: {}\n    monitor-interval: 50ms\n    replica:\n      \
-         {{type: s3, bucket: bucket, path: app, endpoint: 'http://{}', force-path-style: true, sync-interval: 100ms}}\n",
+        "levels: [{{interval: 1s}}, {{interval: 2s}}]\ndbs:\n  - path: {}\n    monitor-interval: 50ms\n\
+         \x20   replica:\n      {{type: s3, bucket: bucket, path: app, endpoint: 'http://{}', force-path-style: true,\n\
+         \x20      sync-interval: 100ms}}\n",
         stage.scene.db().display(),
         stage.server.address
     );

@@ -190,7 +190,7 @@ fn read_body(stream: &mut TcpStream, head: &str, mut body: Vec<u8>) -> std::io::
 fn forwarded(head: &str, without_condition: bool) -> String {
     let dropped = |line: &&str| {
         let line = line.to_ascii_lowercase();
-        !line.starts_with("connection:") && !(without_condition && line.starts_with("if-none-match:"))
+        !(line.starts_with("connection:") || without_condition && line.starts_with("if-none-match:"))
     };
     let kept: Vec<&str> = head.trim_end().lines().filter(dropped).collect();
     format!("{}\r\nconnection: close\r\n\r\n", kept.join("\r\n"))
