@@ -10,6 +10,7 @@
 //! such an end nobody goes on but its writer.
 
 use std::io;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use replica_backends::{Backend, ErrorKind};
@@ -23,6 +24,10 @@ use crate::history::ObjectName;
 use crate::segment::{Encoder, Seal, SealKind, StateDigest};
 use crate::types::{Generation, Index, Offset, PageSize};
 use crate::wal::{ByteOrder, Salts};
+
+/// Longer than a store that gives whole seconds takes to give a later time, and than one that gives finer ones.
+const WHOLE_SECOND: Duration = Duration::from_millis(1100);
+const TICK: Duration = Duration::from_millis(20);
 
 /// Where a generation goes on behind the object with `seal`; `None` if nobody but its writer knows.
 pub fn continues_at(seal: &Seal) -> Option<(Index, Offset)> {
@@ -55,19 +60,24 @@ impl Shipper {
     }
 
     /// Makes sure that nobody can continue what the replica has of the generation before `ticket`'s snapshot hides the
-    /// gap behind it.
+    /// gap behind it; and that the snapshot gets a later time than everything before it, for it is by the store's time
+    /// that Litestream 0.3 chooses a generation, and in it a snapshot.
     pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
         let backend: &dyn Backend = self.backend.as_ref();
         let last = last_object(backend, ticket.generation).await.map_err(Failure::Retry)?;
-        let Some(last) = last.filter(|last| *last != ObjectName::Snapshot(ticket.generation, ticket.index)) else {
+        let Some(last) = last else { return self.outlast_parent().await };
+        if last == ObjectName::Snapshot(ticket.generation, ticket.index) {
             return Ok(());
-        };
+        }
         let Some(key) = last.key() else { return Err(self.conflict(&last, None)) };
         let seal = read_seal(backend, &key).await.map_err(Failure::Retry)?;
         let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
             return Err(self.conflict(&last, None));
         };
-        let Some(at) = continues_at(&seal) else { return self.reach_to(ticket, last.index(), seal).await };
+        let Some(at) = continues_at(&seal) else {
+            self.reach_to(ticket, last.index(), seal).await?;
+            return self.outlast(&key).await;
+        };
         if at == (ticket.index, Offset(0)) && seal.digest_after == ticket.digest {
             return Ok(());
         }
@@ -78,7 +88,27 @@ impl Shipper {
         if at.1 < Offset::LIMIT {
             self.put_gap(&gap_at(at, &seal, ticket, &self.author)).await?;
         }
-        self.reach_to(ticket, at.0, seal).await
+        self.reach_to(ticket, at.0, seal).await?;
+        self.outlast(&key).await
+    }
+
+    /// A generation that was forked off is chosen before its parent.
+    async fn outlast_parent(&self) -> Result<(), Failure> {
+        let Some(parent) = self.author.parent else { return Ok(()) };
+        let last = last_object(self.backend.as_ref(), parent.generation).await.map_err(Failure::Retry)?;
+        match last.and_then(|last| last.key()) {
+            Some(key) => self.outlast(&key).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the store gives later times than to what it holds; `key` shows how fine they are.
+    async fn outlast(&self, key: &str) -> Result<(), Failure> {
+        let modified = self.backend.head(key).await.map_err(Failure::Retry)?.modified;
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let whole = since.subsec_nanos() == 0;
+        tokio::time::sleep(if whole { WHOLE_SECOND } else { TICK }).await;
+        Ok(())
     }
 
     /// Litestream 0.3 restores no snapshot that lies more than one index behind the last segment. If that is at
