@@ -180,6 +180,14 @@ impl Seal {
     }
 
     /// Reads the content of a skippable frame; `Ok(None)` if it is somebody else's frame.
+    /// The frame at the end of `tail` that carries a seal, if it is all there; only its length and its end are looked at.
+    #[must_use]
+    pub fn frame_in(tail: &[u8]) -> Option<&[u8]> {
+        let (_, footer) = tail.split_last_chunk::<FOOTER_BYTES>().filter(|(_, footer)| footer[12..] == *MAGIC)?;
+        let total = u32_at(footer, 0) as usize + SKIPPABLE_HEADER + FOOTER_BYTES;
+        tail.get(tail.len().checked_sub(total)?..)
+    }
+
     pub(super) fn from_skippable(content: &[u8]) -> Result<Option<Self>, SealFault> {
         if content.ends_with(MAGIC) { Self::from_content(content).map(Some) } else { Ok(None) }
     }
