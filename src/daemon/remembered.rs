@@ -41,7 +41,9 @@ struct State {
     objects: BTreeMap<ObjectName, Vec<(String, Vec<u8>)>>,
     /// `None` if it cannot be written.
     file: Option<File>,
+    /// In the file, now and when it was written anew.
     lines: usize,
+    lines_kept: usize,
 }
 
 impl Remembered {
@@ -85,6 +87,7 @@ impl Remembered {
                 state.lines += 1;
             }
         }
+        state.lines_kept = state.lines;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&temporary, &self.path)?;
         OpenOptions::new().append(true).open(&self.path)
@@ -99,7 +102,7 @@ impl Remembered {
             return;
         }
         state.lines += lines.lines().count();
-        if state.lines > 2 * state.objects.len() + SPARE_LINES {
+        if state.lines > 2 * state.lines_kept + SPARE_LINES {
             self.rewrite(state);
         }
     }

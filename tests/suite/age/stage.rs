@@ -41,7 +41,7 @@ impl Stage {
     /// `age` is what the replicator's configuration says, `keys` are lines for its replica.
     pub fn new(age: &str, keys: &str) -> Self {
         let mut scene = Scene::with_chain(1024);
-        scene.sql(Shell::Python, &format!("CREATE TABLE canary (v TEXT); INSERT INTO canary VALUES ('{CANARY}');"));
+        scene.sql(Shell::Python, &format!("CREATE TABLE seen (v TEXT); INSERT INTO seen VALUES ('{CANARY}');"));
         scene.replicas.clear();
         scene.database_keys = "min-checkpoint-page-count: 60\ncheckpoint-interval: 150ms\n\
                                merge-intervals: [300ms, 1s, 4s]"
