@@ -211,9 +211,12 @@ async fn what_was_cut_or_changed_anywhere_is_refused() {
                         }
                     }
                 }
-                let beyond = ByteRange::Slice { start: 70_000, len: 10 };
-                if what == "cut" {
-                    assert!(read(&age(), &key, beyond).await.is_err(), "cut at {at} of {len}, {beyond:?}");
+                // Beyond the end of what is shorter; also then it is not taken for the object.
+                let range = ByteRange::Slice { start: 70_000, len: 10 };
+                if what == "cut"
+                    && let Ok(got) = read(&age(), &key, range).await
+                {
+                    assert!(at >= head + 2 * chunk && got == expected(&plain, range), "cut at {at} of {len}");
                 }
             }
         }
@@ -269,7 +272,7 @@ async fn plain_and_encrypted_objects_do_not_mix() {
     let (sealed, plain) = (|| place.with(keys(&[&identity], &[&identity])), || place.with(AgeKeys::default()));
     plain().put_new("a", body(b"lies open", None)).await.unwrap();
     sealed().put_new("b", body(b"does not", None)).await.unwrap();
-    for range in [ByteRange::All, ByteRange::Slice { start: 0, len: 3 }] {
+    for range in [ByteRange::All, BEGINNING] {
         assert_eq!(read(&plain(), "a", range).await.unwrap(), expected(b"lies open", range));
         for (age, key, kind) in [(sealed(), "a", ErrorKind::NotEncrypted), (plain(), "b", ErrorKind::Encrypted)] {
             age.put_new("c", body(b"before it is seen", None)).await.unwrap();
