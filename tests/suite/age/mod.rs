@@ -3,4 +3,4 @@
 mod blind;
 mod interop;
 mod keys;
-mod stage;
+pub mod stage;

@@ -3,6 +3,7 @@
 mod append_only;
 mod clouds;
 mod economy;
+mod encrypted;
 mod faults;
 mod interop;
 mod outage;

@@ -50,9 +50,9 @@ impl Decoder {
     pub fn open(keys: &AgeKeys, head: &Head, first: u64) -> Result<Self, Refusal> {
         let feed = Feed::default();
         let source = Source { head: io::Cursor::new(head.bytes().clone()), feed: feed.clone() };
-        let decryptor = Decryptor::new_buffered(source).map_err(refusal)?;
+        let decryptor = Decryptor::new_buffered(source).map_err(|error| refusal(&error))?;
         let identities = keys.identities.iter().map(|identity| identity as &dyn Identity);
-        let reader = decryptor.decrypt(identities).map_err(refusal)?;
+        let reader = decryptor.decrypt(identities).map_err(|error| refusal(&error))?;
         // Further out there is nothing, and places in the store could not be counted.
         Ok(Self { reader, feed, skip: first.min(CHUNKS_MAX) })
     }
@@ -94,7 +94,7 @@ impl Decoder {
     }
 }
 
-fn refusal(error: DecryptError) -> Refusal {
+fn refusal(error: &DecryptError) -> Refusal {
     match error {
         DecryptError::NoMatchingKeys => Refusal::NoKey,
         DecryptError::UnknownFormat => Refusal::Damaged("its format is a later one of age's, or it is damaged".into()),
