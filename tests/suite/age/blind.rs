@@ -39,6 +39,9 @@ fn a_replicator_without_identities_goes_on_where_it_was_killed() {
     drop(writer);
     replicator.stop_well();
     assert_sound(&stage);
+    let store = |age: &str| said(&stage.run(age, &["doctor"])).split("replica sealed").nth(1).unwrap().to_owned();
+    assert!(store(&age(&[], &[0])).contains("can only be restored where an identity is"), "{}", store(&age(&[], &[0])));
+    assert!(store(&age(&[0], &[0])).contains("whole and in parts"), "{}", store(&age(&[0], &[0])));
     // Who cannot read cannot restore, and is told why.
     let refused = stage.restored(&age(&[], &[0]), &[]).unwrap_err();
     assert!(refused.contains("reading takes `age: identities`"), "{refused}");

@@ -147,6 +147,10 @@ impl Backend for Age {
         self.inner.list_folders(prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.inner.creates_atomically().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         let deleted = self.inner.delete(keys).await;
         if let Some(memory) = &self.memory {

@@ -375,6 +375,10 @@ impl Backend for Unsealed {
         self.0.list_folders(prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.0.creates_atomically().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         self.0.delete(keys).await
     }
