@@ -36,6 +36,16 @@ pub enum ErrorKind {
     Body,
     /// The key or the request is malformed. Not retried.
     Invalid,
+    /// The object is encrypted, and no identity of the configuration opens it. Not retried: an operator has to act.
+    NoKey,
+    /// The object is encrypted, and the configuration has nobody to read as. Not retried.
+    WriteOnly,
+    /// The object is encrypted where only plain ones belong. Not retried: an operator has to act.
+    Encrypted,
+    /// The object is plain where only encrypted ones belong. Not retried: an operator has to act.
+    NotEncrypted,
+    /// What is stored is not what was encrypted. Not retried.
+    Damaged,
     /// Anything else: the network, the disk, the server. Retried.
     Unavailable,
 }

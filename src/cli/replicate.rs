@@ -84,7 +84,7 @@ fn load(arguments: &Replicate) -> Result<Config, ReplicateError> {
         }
         ReplicateSource::Urls { database, urls } => Config::from_urls(database, urls, &environment)?,
     };
-    config.ensure_supported()?;
+    config.ensure_writable()?;
     if let Some(exec) = &arguments.exec {
         config.exec = Some(exec.clone());
     }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use replica_backends::layers::{AgeKeys, KeyFault};
+
 use super::target::{ReplicaKind, ReplicaTarget};
 use super::{ConfigError, Environment, Secret, defaults};
 use crate::types::Level;
@@ -96,6 +98,17 @@ pub struct AgeConfig {
     pub recipients: Vec<String>,
 }
 
+impl AgeConfig {
+    /// The keys, ready for use.
+    ///
+    /// # Errors
+    /// Which of them is none.
+    pub fn keys(&self) -> Result<AgeKeys, KeyFault> {
+        let identities = self.identities.iter().map(Secret::reveal);
+        AgeKeys::parse(identities, self.recipients.iter().map(String::as_str))
+    }
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Logging {
@@ -156,6 +169,12 @@ impl Config {
         let configured = || self.databases.iter().map(|database| database.path.clone()).collect();
         let found = self.databases.iter().find(|database| database.path == path);
         found.ok_or_else(|| ConfigError::DatabaseNotFound { configured: configured(), path })
+    }
+
+    /// Refuses to replicate what cannot be written: see [`ReplicaConfig::ensure_writable`].
+    pub fn ensure_writable(&self) -> Result<(), ConfigError> {
+        let replicas = self.databases.iter().flat_map(|d| d.replicas.iter().map(move |replica| (d, replica)));
+        replicas.into_iter().try_for_each(|(database, replica)| replica.ensure_writable(&database.path))
     }
 
     /// Refuses what a later version will do: see [`DatabaseConfig::ensure_supported`].
@@ -220,7 +239,7 @@ impl ReplicaConfig {
         }
     }
 
-    /// Refuses what this version can describe but not use: targets without a driver, and encryption.
+    /// Refuses what this version can describe but not use: targets without a driver, and keys that are none.
     ///
     /// Encryption above all must not be passed over: the copies would lie open.
     pub fn ensure_supported(&self, database: &Path) -> Result<(), ConfigError> {
@@ -230,10 +249,27 @@ impl ReplicaConfig {
         if self.target.kind() == ReplicaKind::Sftp {
             return unsupported(format!("{} replicas", self.target.kind()));
         }
-        if self.age != AgeConfig::default() {
-            return unsupported("replicas encrypted with age".to_owned());
+        self.age.keys().map(drop).map_err(|fault| ConfigError::invalid(self.age_place(database), fault.to_string()))
+    }
+
+    /// Refuses what can be read but not written: a replica with identities and no recipients.
+    pub fn ensure_writable(&self, database: &Path) -> Result<(), ConfigError> {
+        self.ensure_supported(database)?;
+        match self.age.keys() {
+            Ok(keys) if keys.can_read() && !keys.can_write() => Err(ConfigError::invalid(
+                self.age_place(database),
+                format!(
+                    "there are identities, but no recipients, so nothing could be written encrypted; those of the \
+                     identities are {}",
+                    keys.public_of_identities().join(", ")
+                ),
+            )),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn age_place(&self, database: &Path) -> String {
+        format!("database {}, replica {:?}, age", database.display(), self.name)
     }
 }
 

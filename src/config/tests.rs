@@ -36,6 +36,9 @@ fn database(keys: &str) -> DatabaseConfig {
     read(&format!("dbs:\n  - path: a.db\n    {keys}\n")).unwrap().databases.remove(0)
 }
 
+const SECRET_KEY: &str = "AGE-SECRET-KEY-1LZHPJVD9ADU2HVHHZYRP9LL4A7Q7RPFLDN9AJY4A4E3MR5ASN46S68PURX";
+const PUBLIC_KEY: &str = "age1zg3z703l4c0jdhh7v7653hahewfpcks2uhzqd8c6htfpamvg6ukqremm7v";
+
 #[test]
 fn a_short_configuration_gets_all_defaults() {
     let config = read("dbs:\n  - path: ~/a.db\n    replicas:\n      - path: backup\n").unwrap();
@@ -104,9 +107,10 @@ fn keys_of_a_replica_are_used() {
     assert_eq!(replica("url: file://rep").target, ReplicaTarget::File { path: "/srv/rep".into() });
     assert_eq!(replica("url: file:///a//b/../c").target, ReplicaTarget::File { path: "/a/c".into() });
     assert_eq!(replica("url: file://~/rep").target, ReplicaTarget::File { path: "/home/ann/rep".into() });
-    let age = replica("path: r\nage:\n  identities: [AGE-SECRET-KEY-1X]\n  recipients: [age1x]").age;
-    assert_eq!(age.identities, [Secret::new("AGE-SECRET-KEY-1X")]);
-    assert_eq!(age.recipients, ["age1x"]);
+    let age = replica(&format!("path: r\nage:\n  identities: [{SECRET_KEY}]\n  recipients: [{PUBLIC_KEY}]")).age;
+    assert_eq!(age.identities, [Secret::new(SECRET_KEY)]);
+    assert_eq!(age.recipients, [PUBLIC_KEY]);
+    assert!(age.keys().unwrap().can_read_back());
 }
 
 #[test]
@@ -299,9 +303,16 @@ fn what_this_version_cannot_do_is_refused_by_name() {
     let config = read(&with_replica("url: sftp://u@h/p\nname: far")).unwrap();
     let error = config.ensure_supported().unwrap_err().to_string();
     assert_eq!(error, "sftp replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
-    let config = read(&with_replica("path: r\nage: {recipients: [age1x]}")).unwrap();
-    let error = config.ensure_supported().unwrap_err().to_string();
-    assert!(error.starts_with("replicas encrypted with age are not supported by this version yet"), "{error}");
+    let config = read(&with_replica(&format!("path: r\nage: {{identities: [{SECRET_KEY}]}}"))).unwrap();
+    config.ensure_supported().unwrap();
+    let error = config.ensure_writable().unwrap_err().to_string();
+    assert!(error.contains("no recipients") && error.contains(PUBLIC_KEY), "{error}");
+    assert!(!error.contains("SECRET"), "{error}");
+    let error = read(&with_replica("path: r\nage: {recipients: [age1x]}")).unwrap_err().to_string();
+    assert!(error.contains("replicas[0].age: recipients[0]: this is no public key of age"), "{error}");
+    let blind = format!("path: r\nvalidation-interval: 1h\nage: {{recipients: [{PUBLIC_KEY}]}}");
+    let error = read(&with_replica(&blind)).unwrap_err().to_string();
+    assert!(error.contains("validation-interval: needs age: identities"), "{error}");
 }
 
 #[test]
@@ -351,9 +362,12 @@ fn files_are_loaded_or_the_reason_is_given() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let keys = "type: sftp\nhost: h\nuser: u\npassword: $PASSWORD\nage: {identities: [$PASSWORD]}";
-    let config = read(&with_replica(keys)).unwrap();
-    assert!(!format!("{config:?} {:?}", config.warnings).contains("hunter2"));
+    let keys = format!("type: sftp\nhost: h\nuser: u\npassword: $PASSWORD\nage: {{identities: [{SECRET_KEY}]}}");
+    let config = read(&with_replica(&keys)).unwrap();
+    let shown = format!("{config:?} {:?}", config.warnings);
+    assert!(!shown.contains("hunter2") && !shown.contains(SECRET_KEY));
+    let error = read(&with_replica("path: r\nage: {identities: [$PASSWORD]}")).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
     assert!(!format!("{:?}", environment()).contains("hunter2"));
     for url in ["sftp://u:hunter2@", "sftp://u:hunter2@h:x/%zz", "x://u:hunter2@h", "u:hunter2@h", "//u:hunter2@h/"] {
         let error = error_of(&with_replica(&format!("url: '{url}'")));
@@ -385,7 +399,8 @@ fn the_example_states_the_defaults() {
 #[test]
 fn the_example_with_everything_on_is_valid_and_complete() {
     let text: String = EXAMPLE.lines().map(|line| format!("{}\n", line.strip_prefix("#-").unwrap_or(line))).collect();
-    let all_set = Environment { lookup: Box::new(|_| Some("value".to_owned())), ..environment() };
+    let value = |name: &str| if name == "AGE_SECRET_KEY" { SECRET_KEY } else { "value" };
+    let all_set = Environment { lookup: Box::new(move |name| Some(value(name).to_owned())), ..environment() };
     let config = parse("litestream.yml.example", &text, &all_set, true).unwrap();
     assert_eq!(config.databases.len(), 2);
     assert_eq!(config.databases[0].replicas.len(), 6);

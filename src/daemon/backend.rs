@@ -11,9 +11,11 @@ use replica_backends::azure::{AzureLogin, AzureOptions};
 use replica_backends::cloud::Bucket;
 use replica_backends::file::{FileBackend, Ownership};
 use replica_backends::gcs::{GcsLogin, GcsOptions};
+use replica_backends::layers::{Age, Memory};
 use replica_backends::s3::{S3Login as Login, S3Options};
 
-use crate::config::{AbsLogin, AbsTarget, GcsTarget, ReplicaTarget, S3Login, S3Target, Secret};
+use crate::config::{AbsLogin, AbsTarget, GcsTarget, ReplicaConfig, ReplicaTarget, S3Login, S3Target, Secret};
+use crate::history::keys::is_never_encrypted;
 
 /// Opens stores. All replicas in one bucket share its client and connections, however many databases there are.
 #[derive(Debug, Default)]
@@ -40,11 +42,24 @@ impl Options {
 }
 
 impl Stores {
-    /// Opens the store at `target` for the database at `database`; `None` if this version has no driver for it.
+    /// Opens the store of `replica` for the database at `database`; `None` if this version cannot use it
+    /// ([`ReplicaConfig::ensure_supported`] says why). `memory` is for those who write encrypted and cannot read.
     ///
     /// Nothing is sent yet.
     #[must_use]
-    pub fn open(&self, target: &ReplicaTarget, database: &Path) -> Option<Arc<dyn Backend>> {
+    pub fn open(
+        &self,
+        replica: &ReplicaConfig,
+        database: &Path,
+        memory: Option<Arc<dyn Memory>>,
+    ) -> Option<Arc<dyn Backend>> {
+        // Keys that cannot be used are never taken for none.
+        let keys = replica.age.keys().ok()?;
+        let store = self.store(&replica.target, database)?;
+        Some(Arc::new(Age::new(store, keys, is_never_encrypted, memory)))
+    }
+
+    fn store(&self, target: &ReplicaTarget, database: &Path) -> Option<Arc<dyn Backend>> {
         match target {
             ReplicaTarget::File { path } => {
                 Some(Arc::new(FileBackend::new(path).with_ownership(ownership_of(database))))

@@ -10,6 +10,7 @@ mod names;
 mod not_now;
 mod pace;
 pub mod page_file;
+mod remembered;
 mod replica;
 mod rest;
 mod retention;

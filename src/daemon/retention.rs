@@ -73,6 +73,8 @@ async fn plan_once(
     let points: Vec<_> = read_points(replica.backend.as_ref()).await?.iter().map(|point| point.pinned()).collect();
     let mut source = Source::open(replica).await?;
     source.seals = std::mem::take(seals);
+    // Who can write only decides by the store's times, as for what Litestream wrote.
+    source.allows_write_only = true;
     let plan = loop {
         match plan_retention(&source.catalog, &source.seals, &points, policy, writing, now) {
             Ok(plan) => break plan,

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use replica_backends::layers::{AgeKeys, Memory};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::backend::Stores;
+use super::remembered::Remembered;
 use super::retention::{Retention, grace_of};
 use super::{Database, Replica};
 use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaKind, ReplicaTarget};
@@ -51,6 +53,11 @@ pub async fn run(config: &Config, mut stop: watch::Receiver<bool>) -> bool {
     complete
 }
 
+/// What is written cannot be read here.
+fn is_blind(keys: &AgeKeys) -> bool {
+    keys.can_write() && !keys.can_read_back()
+}
+
 fn announce(database: &DatabaseConfig) {
     tracing::info!(path = %database.path.display(), "initialized db");
     for replica in &database.replicas {
@@ -59,6 +66,13 @@ fn announce(database: &DatabaseConfig) {
                 sync_interval = ?replica.sync_interval, path = %path.display(), "replicating to"),
             target => tracing::info!(name = %replica.name, r#type = %target.kind(),
                 sync_interval = ?replica.sync_interval, at = %target, "replicating to"),
+        }
+        if let Ok(keys) = replica.age.keys()
+            && is_blind(&keys)
+        {
+            let why = if keys.can_read() { "no identity belongs to a recipient" } else { "there are no identities" };
+            tracing::info!(name = %replica.name, why, "encrypted with age, and cannot be read back: a generation is \
+                continued by what the state folder remembers");
         }
     }
 }
@@ -106,11 +120,14 @@ fn merging(database: &DatabaseConfig, replica: &ReplicaConfig) -> Merging {
 }
 
 fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
-    let (target, stores) = (config.target.clone(), Arc::clone(stores));
+    let (replica, meta_path, stores) = (config.clone(), database.meta_path.clone(), Arc::clone(stores));
+    let is_blind = config.age.keys().is_ok_and(|keys| is_blind(&keys));
     Replica {
         name: config.name.clone(),
         open: Arc::new(move |database| {
-            stores.open(&target, database).expect("BUG: the configuration was checked for stores without a driver")
+            // Read anew each time: meanwhile another may have held the state folder.
+            let memory = is_blind.then(|| Arc::new(Remembered::open(&meta_path, &replica.name)) as Arc<dyn Memory>);
+            stores.open(&replica, database, memory).expect("BUG: the configuration was checked for what is unsupported")
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,

@@ -99,6 +99,10 @@ impl Probe<'_> {
                     let says = format!("{range:?} of an object is not what was put there: nothing can be restored");
                     return self.report.add("read", Grade::Wrong, says);
                 }
+                Err(error) if error.kind() == ErrorKind::WriteOnly => {
+                    let says = "encrypted for others: what is put there can only be restored where an identity is";
+                    return self.report.add("read", Grade::Note, says);
+                }
                 Err(error) => return self.wrong("read", &error, "nothing can be continued or restored"),
             }
         }

@@ -16,6 +16,13 @@ pub const RETENTION: &str = "lightship/retention.json";
 /// The result of the last scheduled verification.
 pub const VERIFY: &str = "lightship/verify.json";
 
+/// Whether an object of this name is plain also where the others are encrypted: what Litestream 0.5 writes, which
+/// knows no encryption, and what retention has removed, which says nothing that the names of objects do not.
+#[must_use]
+pub fn is_never_encrypted(key: &str) -> bool {
+    key == RETENTION || key.ends_with(".ltx")
+}
+
 /// First time that does not fit into a range's name: twelve hex digits of milliseconds.
 const TIME_LIMIT: Timestamp = Timestamp(1 << 48);
 

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::Progress;
 use super::download::{download, joined};
-use super::source::{read_seal, sealing};
+use super::source::{UNDECIPHERED, read_seal, sealing};
 use crate::history::{PlannedObject, Sealing, plan_key};
 use crate::segment::SEAL_TAIL_BYTES;
 
@@ -72,6 +72,7 @@ pub async fn fetch(
     for object in objects {
         let Some(part) = parts.next().await.transpose()? else { break };
         let sealing = match (&object.seal, part.is_last) {
+            (_, true) if part.is_damaged => UNDECIPHERED,
             (_, true) => sealing_of(&part.pieces),
             (Some(seal), false) => Sealing::Sealed(seal.clone()),
             (None, false) => read_seal(backend.as_ref(), &object.name, object.stored_bytes).await?,
@@ -117,6 +118,8 @@ struct Part {
     pieces: Vec<Bytes>,
     /// Nothing of the object comes behind it.
     is_last: bool,
+    /// It is not what was encrypted, and cannot be decrypted; so nothing of it is here.
+    is_damaged: bool,
     share: OwnedSemaphorePermit,
 }
 
@@ -181,8 +184,14 @@ fn parts(
                 Error::new(ErrorKind::Unavailable, Operation::Get, key.as_ref(), backend.location(), closed)
             })?;
             let part = async move {
-                let pieces = download(backend.as_ref(), &key, range).await?;
-                Ok(Part { pieces, is_last, share })
+                match download(backend.as_ref(), &key, range).await {
+                    // An object at fault, which the one who decodes it is to find; not a store that fails.
+                    Err(error) if error.kind() == ErrorKind::Damaged => {
+                        tracing::debug!(%error, "an object cannot be decrypted");
+                        Ok(Part { pieces: Vec::new(), is_last, is_damaged: true, share })
+                    }
+                    pieces => Ok(Part { pieces: pieces?, is_last, is_damaged: false, share }),
+                }
             };
             Ok(Running(tokio::spawn(part)))
         }

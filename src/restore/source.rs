@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use replica_backends::{Backend, ByteRange};
+use replica_backends::layers::BEGINNING;
+use replica_backends::{Backend, ByteRange, ErrorKind};
 
 use super::download::read;
 use super::ltx::LtxSource;
 use crate::history::keys::{GENERATIONS, RANGES};
 use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
-use crate::segment::{SEAL_TAIL_BYTES, Seal, Tail};
+use crate::segment::{SEAL_TAIL_BYTES, Seal, SealFault, Tail};
 use crate::types::Generation;
 
 /// How many seals are read at the same time.
@@ -37,6 +38,10 @@ pub struct Source {
     pub seals: Seals,
     /// Its files of Litestream 0.5, if it has any.
     pub ltx: LtxSource,
+    /// What is encrypted, and has nobody to be read as, counts as without a seal; it is an error otherwise.
+    pub allows_write_only: bool,
+    /// An object without a seal has been looked at: it is not encrypted.
+    is_plain: bool,
 }
 
 impl Source {
@@ -57,7 +62,8 @@ impl Source {
     pub fn with(replica: &NamedBackend, catalog: Catalog) -> Self {
         let NamedBackend { name, backend } = replica.clone();
         let ltx = LtxSource::new(Arc::clone(&backend));
-        Self { name, backend, catalog, seals: Seals::default(), ltx }
+        let seals = Seals::default();
+        Self { name, backend, catalog, seals, ltx, allows_write_only: false, is_plain: false }
     }
 
     /// From when to when each generation reaches, or the one in `only`: what the seals of its first and last object
@@ -83,12 +89,26 @@ impl Source {
     pub async fn learn(&mut self, needs: &NeedsSeals) -> replica_backends::Result<()> {
         let sizes: Vec<(ObjectName, u64)> = needs.0.iter().map(|name| (*name, self.stored_bytes(name))).collect();
         let backend = Arc::clone(&self.backend);
+        let allows_write_only = self.allows_write_only;
         let reads = sizes.into_iter().map(|(name, bytes)| {
             let backend = Arc::clone(&backend);
-            async move { Ok((name, read_seal(backend.as_ref(), &name, bytes).await?)) }
+            async move {
+                match read_seal(backend.as_ref(), &name, bytes).await {
+                    Err(error) if allows_write_only && error.kind() == ErrorKind::WriteOnly => {
+                        Ok((name, Sealing::Unsealed))
+                    }
+                    read => Ok((name, read?)),
+                }
+            }
         });
-        let read: Vec<_> = futures::stream::iter(reads).buffer_unordered(SEALS_AT_ONCE).try_collect().await?;
-        for (name, sealing) in read {
+        let found: Vec<_> = futures::stream::iter(reads).buffer_unordered(SEALS_AT_ONCE).try_collect().await?;
+        let unsealed = found.iter().find(|(_, sealing)| *sealing == Sealing::Unsealed);
+        if let Some((name, _)) = unsealed.filter(|_| !self.is_plain && !allows_write_only) {
+            // What is encrypted looks like that too, to those who do not know of it.
+            read(backend.as_ref(), &crate::history::plan_key(name), BEGINNING).await?;
+            self.is_plain = true;
+        }
+        for (name, sealing) in found {
             self.seals.learn(name, sealing);
         }
         Ok(())
@@ -100,6 +120,9 @@ impl Source {
     }
 }
 
+/// What an object is whose encryption is damaged.
+pub(super) const UNDECIPHERED: Sealing = Sealing::Damaged(SealFault::Damaged("the object's encryption is"));
+
 /// What the end of an object of `stored_bytes` is: one request, or two for a seal with very many commits.
 pub(super) async fn read_seal(
     backend: &dyn Backend,
@@ -109,11 +132,14 @@ pub(super) async fn read_seal(
     let mut suffix = SEAL_TAIL_BYTES;
     loop {
         let key = crate::history::plan_key(name);
-        let tail = read(backend, &key, ByteRange::Suffix(suffix)).await?;
+        let tail = match read(backend, &key, ByteRange::Suffix(suffix)).await {
+            Err(error) if error.kind() == ErrorKind::Damaged => return Ok(UNDECIPHERED),
+            tail => tail?,
+        };
         match sealing(&tail, stored_bytes) {
             Ok(sealing) => return Ok(sealing),
             Err(more) if more > suffix => suffix = more,
-            Err(_) => return Ok(Sealing::Damaged(crate::segment::SealFault::Damaged("it is cut short"))),
+            Err(_) => return Ok(Sealing::Damaged(SealFault::Damaged("it is cut short"))),
         }
     }
 }

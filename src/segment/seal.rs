@@ -179,6 +179,14 @@ impl Seal {
         Ok(Tail::Sealed(Box::new(seal), object_bytes - total))
     }
 
+    /// The frame at the end of `tail` that carries a seal, if it is all there; only its length and its end are looked at.
+    #[must_use]
+    pub fn frame_in(tail: &[u8]) -> Option<&[u8]> {
+        let (_, footer) = tail.split_last_chunk::<FOOTER_BYTES>().filter(|(_, footer)| footer[12..] == *MAGIC)?;
+        let total = u32_at(footer, 0) as usize + SKIPPABLE_HEADER + FOOTER_BYTES;
+        tail.get(tail.len().checked_sub(total)?..)
+    }
+
     /// Reads the content of a skippable frame; `Ok(None)` if it is somebody else's frame.
     pub(super) fn from_skippable(magic: u32, content: &[u8]) -> Result<Option<Self>, SealFault> {
         let ours = magic == SKIPPABLE_MAGIC && content.ends_with(MAGIC);

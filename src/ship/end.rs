@@ -16,7 +16,7 @@ use bytes::Bytes;
 use replica_backends::{Backend, ErrorKind};
 
 use super::Author;
-use super::claim::read_seal;
+use super::claim::read_own_seal;
 use super::resume::last_object;
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, SnapshotTicket};
@@ -70,7 +70,7 @@ impl Shipper {
             return Ok(());
         }
         let Some(key) = last.key() else { return Err(self.conflict(&last, None)) };
-        let seal = read_seal(backend, &key).await.map_err(Failure::Retry)?;
+        let seal = read_own_seal(backend, &key).await.map_err(Failure::Retry)?;
         let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
             return Err(self.conflict(&last, None));
         };
@@ -139,7 +139,7 @@ impl Shipper {
         match self.backend.put_new(&key, object.into()).await {
             Ok(_) => Ok(None),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let there = read_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
+                let there = read_own_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
                 there.map(Some).ok_or_else(|| self.conflict(&name, None))
             }
             Err(error) => Err(Failure::Retry(error)),

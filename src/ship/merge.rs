@@ -15,7 +15,7 @@ use replica_backends::{Backend, Error, ErrorKind};
 use tokio::task::JoinSet;
 
 use super::Shipper;
-use super::claim::read_seal;
+use super::claim::read_own_seal;
 use crate::history::{ObjectName, covers, keys};
 use crate::segment;
 use crate::types::{Generation, Index, Offset};
@@ -306,7 +306,7 @@ pub async fn clear_leftovers(backend: &dyn Backend, generation: Generation, inde
 
 async fn clear_index(backend: &dyn Backend, names: &[ObjectName]) -> Result<usize, Error> {
     let keys: Vec<String> = names.iter().filter_map(ObjectName::key).collect();
-    let seals = futures::future::try_join_all(keys.iter().map(|key| read_seal(backend, key))).await?;
+    let seals = futures::future::try_join_all(keys.iter().map(|key| read_own_seal(backend, key))).await?;
     let (mut outer, mut covered) = (None, Vec::new());
     for (key, seal) in keys.into_iter().zip(&seals) {
         match (outer, seal) {

@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use replica_backends::{Backend, Error};
 
-use super::claim::read_seal;
+use super::claim::{is_for_others, read_seal};
 use super::end::continues_at;
 use crate::follow::ResumePoint;
 use crate::history::keys::{GENERATIONS, ObjectName, segments, snapshots};
@@ -13,7 +13,8 @@ use crate::wal::Checksum;
 
 /// Finds the generation that `writer` can continue: the newest of its own, else the newest of all; `None` if there is
 /// none. A generation is one's own if one wrote its last object, so that of two live writers each stays with its own.
-/// One of `without` is never found: it was lost to another writer.
+/// One of `without` is never found: it was lost to another writer. Nor is one that is encrypted for others, which cannot
+/// be read.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -23,6 +24,7 @@ pub async fn find_resume_point(
     without: Option<Generation>,
 ) -> Result<Option<ResumePoint>, Error> {
     let mut best: Option<(bool, ResumePoint)> = None;
+    let mut unread = None;
     for folder in backend.list_folders(GENERATIONS).await? {
         let Ok(generation) = folder.parse::<Generation>() else { continue };
         if without == Some(generation) {
@@ -30,12 +32,23 @@ pub async fn find_resume_point(
         }
         let Some(last) = last_object(backend, generation).await? else { continue };
         let Some(key) = last.key() else { continue };
-        let Some(seal) = read_seal(backend, &key).await? else { continue };
+        let seal = match read_seal(backend, &key).await {
+            Err(error) if is_for_others(&error) => {
+                unread = Some(error);
+                continue;
+            }
+            seal => seal?,
+        };
+        let Some(seal) = seal else { continue };
         let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { continue };
         let own = seal.writer == writer;
         if best.as_ref().is_none_or(|(best_own, best)| (*best_own, best.time) < (own, point.time)) {
             best = Some((own, point));
         }
+    }
+    if let Some(error) = unread.filter(|_| best.is_none()) {
+        tracing::warn!(%error, "no generation can be continued: the last object of each was encrypted for others, or is \
+            not among those that the state folder remembers");
     }
     Ok(best.map(|(_, point)| point))
 }

@@ -7,7 +7,7 @@ use replica_backends::{Backend, Body, Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
-use super::claim::read_seal;
+use super::claim::read_own_seal;
 use super::merge::{Merges, Merging};
 use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
@@ -298,7 +298,7 @@ impl Shipper {
         match self.backend.put_new(&key, body).await {
             Ok(_) => Ok(Stored::New),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let seal = read_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
+                let seal = read_own_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;
                 match seal {
                     Some(seal) if seal.writer == self.author.writer => Ok(Stored::Before(Box::new(seal))),
                     other => Err(self.conflict(name, other.as_ref())),

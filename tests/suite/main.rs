@@ -1,6 +1,7 @@
 //! All integration tests in one binary, because linking the bundled SQLite takes long.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+mod age;
 mod follow;
 #[path = "../merge/mod.rs"]
 mod merge;

@@ -37,7 +37,8 @@ const IMPURE: [&str; 9] = [
 const CLOCK: &str = "src/types/time.rs";
 
 /// Each library and the only place that may name it.
-const OWNERS: [(&str, &str); 5] = [
+const OWNERS: [(&str, &str); 6] = [
+    ("age", "replica-backends/"),
     ("rusqlite", "src/sqlite/"),
     ("object_store", "replica-backends/"),
     ("notify", "src/follow/watch.rs"),

@@ -73,6 +73,12 @@ impl Resolver<'_> {
             raw.retention_check_interval,
             defaults::RETENTION_CHECK_INTERVAL,
         )?;
+        let age = raw.age.map_or_else(|| Ok(AgeConfig::default()), |age| self.age(age, place))?;
+        let validation_interval = positive_or(raw.validation_interval, None);
+        if validation_interval.is_some() && age.identities.is_empty() && !age.recipients.is_empty() {
+            let message = "needs age: identities, because a replica that cannot be read cannot be verified";
+            return Err(self.invalid(&format!("{place}.validation-interval"), message));
+        }
         Ok(ReplicaConfig {
             name: stated(raw.name.as_ref()).map_or(fallback.name, str::to_owned),
             sync_interval: self.interval(
@@ -86,8 +92,8 @@ impl Resolver<'_> {
             append_only: raw.append_only.is_some_and(|Switch(on)| on),
             retention_check_interval: retention.map_or(check_interval, |kept| kept.min(check_interval)),
             snapshot_interval: positive_or(raw.snapshot_interval.or(base.snapshot_interval), None),
-            validation_interval: positive_or(raw.validation_interval, None),
-            age: raw.age.map_or_else(|| Ok(AgeConfig::default()), |age| self.age(age, place))?,
+            validation_interval,
+            age,
             target: fallback.target,
         })
     }
@@ -121,7 +127,9 @@ impl Resolver<'_> {
         if empty || identities.is_empty() && recipients.is_empty() {
             return Err(self.missing(place, "age requires identities or recipients, none of them empty"));
         }
-        Ok(AgeConfig { identities, recipients })
+        let config = AgeConfig { identities, recipients };
+        config.keys().map_err(|fault| self.missing(&format!("{place}.age"), fault.to_string()))?;
+        Ok(config)
     }
 
     /// Warns of keys that the kind of target has no use for; often `type` is what is missing.

@@ -4,6 +4,7 @@ mod append_only;
 mod clouds;
 mod doctor;
 mod economy;
+mod encrypted;
 mod faults;
 mod interop;
 mod outage;
