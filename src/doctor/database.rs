@@ -90,8 +90,8 @@ fn header(path: &Path, report: &mut Report) {
             if wal {
                 report.add("mode", Grade::Fine, "WAL");
             } else {
-                let says = "not in WAL mode: run PRAGMA journal_mode=WAL once, or let convert-to-wal (on by default) do \
-                            it when nobody has it open";
+                let says = "not in WAL mode: run PRAGMA journal_mode=WAL once, or let convert-to-wal (on by default) \
+                            do it when nobody has it open";
                 report.add("mode", Grade::Note, says);
             }
             software(version, report);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// What a handover takes until one has been seen.
 const TOOK_FIRST: Duration = Duration::from_millis(10);
-/// An application does not mind a WAL of up to so many times the limit if it has no more commits a second than this, for
-/// each of them tries in vain to checkpoint.
+/// An application does not mind a WAL of up to so many times the limit if it has no more commits a second than this,
+/// for each of them tries in vain to checkpoint.
 const LARGER: u32 = 4;
 const COMMITS_MAX: f64 = 1000.0;
 /// Growth that is seen sooner than this after the last look tells little of the rate.

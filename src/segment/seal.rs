@@ -179,7 +179,7 @@ impl Seal {
         Ok(Tail::Sealed(Box::new(seal), object_bytes - total))
     }
 
-    /// The frame at the end of `tail` that carries a seal, if it is all there; only its length and its end are looked at.
+    /// The frame at the end of `tail` that carries a seal, if it is all there; only its length and end are looked at.
     #[must_use]
     pub fn frame_in(tail: &[u8]) -> Option<&[u8]> {
         let (_, footer) = tail.split_last_chunk::<FOOTER_BYTES>().filter(|(_, footer)| footer[12..] == *MAGIC)?;

@@ -13,8 +13,8 @@ use crate::wal::Checksum;
 
 /// Finds the generation that `writer` can continue: the newest of its own, else the newest of all; `None` if there is
 /// none. A generation is one's own if one wrote its last object, so that of two live writers each stays with its own.
-/// One of `without` is never found: it was lost to another writer. Nor is one that is encrypted for others, which cannot
-/// be read.
+/// One of `without` is never found: it was lost to another writer. Nor is one that is encrypted for others, which
+/// cannot be read.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -47,8 +47,8 @@ pub async fn find_resume_point(
         }
     }
     if let Some(error) = unread.filter(|_| best.is_none()) {
-        tracing::warn!(%error, "no generation can be continued: the last object of each was encrypted for others, or is \
-            not among those that the state folder remembers");
+        tracing::warn!(%error, "no generation can be continued: the last object of each was encrypted for others, or \
+            is not among those that the state folder remembers");
     }
     Ok(best.map(|(_, point)| point))
 }

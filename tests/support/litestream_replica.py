@@ -3,7 +3,8 @@
 usage: litestream_replica.py LITESTREAM FOLDER PAGE_SIZE [AGE]
 
 Leaves in FOLDER: replica/ (as Litestream wrote it), expected.db (as Litestream restores it).
-AGE is what the configuration says of encryption. The workload has transactions of all sizes, checkpoints that begin new WALs, deletes, a VACUUM and growth after it.
+AGE is what the configuration says of encryption. The workload has transactions of all sizes, checkpoints that begin
+new WALs, deletes, a VACUUM and growth after it.
 """
 import os
 import signal
