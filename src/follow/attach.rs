@@ -373,7 +373,13 @@ impl Follower {
             tracing::warn!(db = %self.path.display(), replicas,
                 "too much was written while nobody followed: the replica gets a new snapshot");
         }
+        let unshipped = self.log.unshipped_bytes() > 0;
         let _permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+        // Unlike in a handover no writer was kept out meanwhile. Salts change before the first frame is overwritten.
+        let (before, after) = (self.salts, self.lines[self.held].wal_index()?.salts);
+        if unshipped && after != before {
+            return Err(Lost::Restarted { before, after });
+        }
         self.close_index()
     }
 }
