@@ -132,7 +132,7 @@ impl Shipper {
     }
 
     /// Puts an end. Returns the seal of what stands in its place, if something does.
-    async fn put_end(&self, end: &Seal) -> Result<Option<Seal>, Failure> {
+    pub(super) async fn put_end(&self, end: &Seal) -> Result<Option<Seal>, Failure> {
         let name = ObjectName::Segment(end.generation, end.from.0, end.from.1);
         let Some(key) = name.key() else { return Err(self.conflict(&name, None)) };
         let object = encode(end).map_err(Failure::other)?;
@@ -148,7 +148,7 @@ impl Shipper {
 }
 
 /// Whoever wrote it: the index is finished, in the state that we know.
-fn is_same_end(there: &Seal, end: &Seal) -> bool {
+pub(super) fn is_same_end(there: &Seal, end: &Seal) -> bool {
     there.is_end()
         && there.reason.is_empty()
         && (there.digest_after, there.checksum_after) == (end.digest_after, end.checksum_after)
@@ -193,8 +193,19 @@ fn end_of(
     }
 }
 
+/// The end of the index in which `last` is the last segment, whoever wrote that.
+pub(super) fn end_behind(last: &Seal, author: &Author) -> Seal {
+    Seal { writer: author.writer, ..nothing_at(last.to, last, author, String::new()) }
+}
+
 /// The end of a history that goes on behind a gap, with the snapshot of `ticket`; `last` is its last object.
 fn gap_at(at: (Index, Offset), last: &Seal, ticket: &SnapshotTicket, author: &Author) -> Seal {
+    let reason = format!("goes on with the snapshot of index {}: {}", ticket.index, ticket.reason);
+    nothing_at(at, last, author, reason)
+}
+
+/// An object without data behind `last`.
+fn nothing_at(at: (Index, Offset), last: &Seal, author: &Author, reason: String) -> Seal {
     Seal {
         kind: SealKind::Segment,
         from: at,
@@ -206,7 +217,7 @@ fn gap_at(at: (Index, Offset), last: &Seal, ticket: &SnapshotTicket, author: &Au
         checksum_before: last.checksum_after,
         parent: None,
         software: author.software.clone(),
-        reason: format!("goes on with the snapshot of index {}: {}", ticket.index, ticket.reason),
+        reason,
         commits: Vec::new(),
         ..last.clone()
     }

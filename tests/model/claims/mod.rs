@@ -171,7 +171,8 @@ impl Claims {
             !it.todo.is_empty() && (it.extra.is_none() || self.without.has(Step::NobodyIsGivenUpDuringASnapshot));
         actions.extend((lags && count.gaps < self.gaps).then_some(Action::FallBehind(writer)));
         let ready = it.todo.is_empty() || self.without.has(Step::AScheduledSnapshotWaitsForEverythingBefore);
-        let wants = !is_used && it.open > 0 && it.extra.is_none() && count.snapshots < self.snapshots;
+        let wants =
+            !is_used && it.open > 0 && it.take_over.is_none() && it.extra.is_none() && count.snapshots < self.snapshots;
         actions.extend((ready && wants).then_some(Action::AskForSnapshot(writer)));
         let may_merge = it.run.len() > 1 && !it.unanswered && world.prune.is_empty();
         actions.extend((may_merge && count.merges < self.merges).then_some(Action::Merge(writer)));
@@ -204,10 +205,11 @@ impl World {
     }
 
     fn is_believed(&self) -> bool {
-        self.writers
-            .iter()
-            .filter(|writer| matches!(writer.doing, Doing::Shipping | Doing::Merging(..)))
-            .all(|writer| self.read(writer.generation).0.contains(&(writer.at, writer.state)))
+        let ships = |writer: &&Writer| matches!(writer.doing, Doing::Shipping | Doing::Merging(..));
+        self.writers.iter().filter(ships).all(|writer| {
+            let at = writer.take_over.unwrap_or(writer.at);
+            self.read(writer.generation).0.contains(&(at, writer.state)) || writer.take_over.is_some()
+        })
     }
 
     fn act(&mut self, action: Action, without: &Without) {

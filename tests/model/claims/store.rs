@@ -76,6 +76,19 @@ impl Store {
         self.of(generation).last().map(|(name, object)| (*name, *object))
     }
 
+    /// The last one, unless it is an end that stands within the one before it.
+    pub fn last_that_counts(&self, generation: u8) -> Option<(Name, Object)> {
+        let (name, last) = self.last(generation)?;
+        let (before_name, before) = self.before(&name).unwrap_or((name, last));
+        let is_stray = last.kind == Kind::End && before.to.0 == name.at.0 && before.to > name.at;
+        Some(if is_stray { (before_name, before) } else { (name, last) })
+    }
+
+    /// The object before `name`, in the same generation.
+    pub fn before(&self, name: &Name) -> Option<(Name, Object)> {
+        self.of(name.generation).take_while(|(other, _)| *other < name).last().map(|(name, object)| (*name, *object))
+    }
+
     /// Reads a generation as a restore does, and notes every place that it comes by with the state there. Where
     /// retention was at work (`thinned`), a snapshot may stand behind a hole.
     pub fn read(
@@ -99,7 +112,8 @@ impl Store {
                     true
                 }
                 Some((at, _)) if name.at.0 == at.0 && name.at < at && object.to <= at => {
-                    leftover = Some(at.0);
+                    // An end without data, of one that came too late, hides nothing.
+                    leftover = leftover.or((object.kind == Kind::Segment).then_some(at.0));
                     continue;
                 }
                 // An end that was put once more, after retention had taken it: it says nothing of any state.

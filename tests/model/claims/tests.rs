@@ -24,13 +24,16 @@ const KILLED: Claims = Claims { merges: 2, deaths: 2, commits: 5, ..ONE };
 const TWO: Claims = Claims { writers: 2, merges: 0, snapshots: 0, ..ONE };
 /// A replica that falls behind, and another replicator that goes on with it.
 const GAPS: Claims = Claims { gaps: 1, lost_answers: 0, commits: 3, ..TWO };
+/// One merges what it has shipped, and so makes names free, while another is about to go on behind that.
+const MERGED: Claims = Claims { merges: 1, indexes: 0, ..TWO };
 const THINNED: Claims = Claims { prunes: 1, ..ONE };
 
-const WORLDS: [(&str, Claims); 8] = [
+const WORLDS: [(&str, Claims); 9] = [
     ("one", KILLED),
     ("one falls behind", Claims { gaps: 1, ..ONE }),
     ("retention", THINNED),
     ("two", TWO),
+    ("two, one merges", MERGED),
     ("two of one name", Claims { twins: true, ..TWO }),
     ("two, gaps", Claims { snapshots: 1, ..GAPS }),
     ("two, snapshots", Claims { snapshots: 1, lost_answers: 0, ..TWO }),
@@ -38,7 +41,7 @@ const WORLDS: [(&str, Claims); 8] = [
 ];
 
 /// What is left out in which world, and what goes wrong then.
-const NEEDED: [(Claims, &[Step], &str); 20] = [
+const NEEDED: [(Claims, &[Step], &str); 22] = [
     (TWO, &[Step::ObjectsAreOnlyCreated], RESTORABLE),
     (TWO, &[Step::WhatIsThereIsLookedAt], BELIEVED),
     (ONE, &[Step::AnEarlierAttemptReachesSoFar], BELIEVED),
@@ -46,6 +49,8 @@ const NEEDED: [(Claims, &[Step], &str); 20] = [
     (ONE, &[Step::NothingIsShippedBehindAHole], RESTORABLE),
     (TWO, &[Step::AnIndexIsEndedBeforeTheNext], RESTORABLE),
     (TWO, &[Step::TheEndIsTheSame], RESTORABLE),
+    (MERGED, &[Step::AnotherWritersIndexIsEnded], RESTORABLE),
+    (MERGED, &[Step::WhatIsTakenOverIsLookedAtAgain], RESTORABLE),
     (Claims { snapshots: 1, ..TWO }, &[Step::AnIndexIsEndedBeforeASnapshot], RESTORABLE),
     (ONE, &[Step::AScheduledSnapshotWaitsForEverythingBefore], RESTORABLE),
     (Claims { snapshots: 1, ..GAPS }, &[Step::AScheduledSnapshotNeedsAReplicaThatFollows], RESTORABLE),

@@ -10,6 +10,8 @@ pub enum Step {
     NothingIsShippedBehindAHole,
     AnIndexIsEndedBeforeTheNext,
     TheEndIsTheSame,
+    AnotherWritersIndexIsEnded,
+    WhatIsTakenOverIsLookedAtAgain,
     AnIndexIsEndedBeforeASnapshot,
     AScheduledSnapshotWaitsForEverythingBefore,
     AScheduledSnapshotNeedsAReplicaThatFollows,

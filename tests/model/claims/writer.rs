@@ -12,6 +12,8 @@ pub enum Doing {
     /// Before it ships: segments that an interrupted merge has left.
     Clearing(Vec<Name>),
     Shipping,
+    /// It has ended the index in which another writer's last segment ends, and looks whether that is still the last.
+    TakingOver,
     /// `end_before_gap`, and then the snapshot of this index.
     Gap(u8),
     /// The end before the gap is to stand here.
@@ -38,6 +40,8 @@ pub struct Writer {
     pub run: Vec<Name>,
     /// A scheduled snapshot: of which index, the state there, and whether it is certain that nobody goes on before it.
     pub extra: Option<(u8, State, bool)>,
+    /// Where another writer's history ends that it goes on with, before it has ended the index there.
+    pub take_over: Option<Place>,
     /// It has not learnt what became of its last request, and makes it again before it merges.
     pub unanswered: bool,
     /// The generation that it lost.
@@ -59,6 +63,7 @@ impl Writer {
             open: 0,
             run: Vec::new(),
             extra: None,
+            take_over: None,
             unanswered: false,
             lost: None,
         }
@@ -79,16 +84,19 @@ impl Writer {
         let generations: BTreeSet<u8> = store.objects.keys().map(|name| name.generation).collect();
         let known = generations.into_iter().filter(|generation| self.lost != Some(*generation));
         let point = |generation: u8| {
-            let (_, last) = store.last(generation)?;
+            let (_, last) = store.last_that_counts(generation)?;
             let reasons_are_ignored = without.has(Step::NobodyGoesOnBehindAGap) && last.kind == Kind::Gap;
             let at = continues_at(&last).or(reasons_are_ignored.then_some((last.to.0 + 1, 0)))?;
-            Some((last.writer == self.id, last.after, generation, at))
+            Some((last.writer == self.id, last.after, generation, at, last.kind == Kind::Segment))
         };
         match known.filter_map(point).max() {
             None => self.begin_generation(without, 0),
-            Some((_, state, generation, at)) => {
+            Some((own, state, generation, at, is_segment)) => {
                 (self.generation, self.at, self.state) = (generation, at, state);
                 self.open = if same_wal || at.1 == 0 { at.0 } else { at.0 + 1 };
+                if is_segment && !own && !without.has(Step::AnotherWritersIndexIsEnded) {
+                    (self.take_over, self.at, self.open) = (Some(at), (at.0 + 1, 0), at.0 + 1);
+                }
                 self.doing = Doing::Clearing(self.leftovers(store, without));
             }
         }
@@ -100,7 +108,7 @@ impl Writer {
         }
         let mut reached = (0, 0);
         let mut covered = Vec::new();
-        for (name, object) in store.of(self.generation).filter(|(_, object)| object.kind == Kind::Segment) {
+        for (name, object) in store.of(self.generation).filter(|(name, _)| name.is_segment) {
             if name.at < reached && object.to <= reached && name.at.0 == reached.0 {
                 covered.push(*name);
             }
@@ -152,6 +160,13 @@ impl Writer {
     pub fn ship(&mut self, store: &mut Store, without: &Without, count: usize, answered: bool) -> Result<(), Conflict> {
         let (index, _) = self.todo[0];
         self.unanswered = !answered;
+        if let Some(at) = self.take_over {
+            let end = Self { at, ..self.clone() };
+            if answered {
+                self.doing = Doing::TakingOver;
+            }
+            return end.put_end(store, without);
+        }
         if self.at.0 < index {
             return self.end_index(store, without, answered);
         }
@@ -224,6 +239,16 @@ impl Writer {
                     store.objects.remove(&name);
                 }
                 self.doing = if names.is_empty() { Doing::Shipping } else { Doing::Clearing(names) };
+            }
+            Doing::TakingOver => {
+                let Some(at) = self.take_over else { return Ok(()) };
+                let end = segment(self.generation, at);
+                let is_last = store.last(self.generation).is_some_and(|(name, _)| name == end);
+                let continues = store.before(&end).is_some_and(|(_, object)| object.to == at);
+                if !(is_last && continues) && !without.has(Step::WhatIsTakenOverIsLookedAtAgain) {
+                    return Err(Conflict);
+                }
+                (self.take_over, self.doing) = (None, Doing::Shipping);
             }
             Doing::Gap(index) => self.doing = self.before_gap(store, without, index)?,
             Doing::GapAt(index, to, state) => {
