@@ -85,8 +85,8 @@ fn dead_end(ways: &BTreeMap<Index, Vec<Way<'_>>>, from: Index) -> Index {
 }
 
 /// Whether everything in the segment sealed by `inner` is in that sealed by `outer` too, as it is while the segments
-/// of an index are being merged. The end of an index is not in a segment that reaches up to it: it keeps a name taken. One within a segment
-/// was put by a writer that came too late, and says nothing.
+/// of an index are being merged. The end of an index is not in a segment that reaches up to it: it keeps a name taken.
+/// One within a segment was put by a writer that came too late, and says nothing.
 #[must_use]
 pub fn covers(outer: &Seal, inner: &Seal) -> bool {
     if inner.is_end() && outer.kind == SealKind::Segment {

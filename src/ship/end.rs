@@ -3,7 +3,8 @@
 //! Invariant: from every position there is one name under which a generation can go on. Behind offset o of index i that
 //! is (i, o). A segment takes it, or the *end* of the index does, an object without data; and (i+1, 0) is taken only
 //! when the end is there. Objects are created only if they do not exist, so of two writers at one position one goes on
-//! and the other learns of it, whatever either has read before, and however long it was stopped in between.
+//! and the other learns of it, whatever either has read before, and however long it was stopped in between. Names in
+//! the middle of an index become free again when their writer merges; see `take_over` for those who come behind it.
 //!
 //! A scheduled snapshot takes no name that a history needs: it repeats the state at the end of an index, and is put
 //! behind that end. A snapshot that leaves a gap does not, so before it (i, o) is taken by an end that says why: behind

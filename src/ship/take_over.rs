@@ -3,7 +3,7 @@
 //! That writer may be alive. The name behind its last segment is not for ever what the history goes on with: when it
 //! has taken that name itself and merges, the name becomes free again. Names at the beginning of an index do not, and
 //! an end holds no data. So the index is ended first, and then looked at again: a name that was free once more stands
-//! within a merged object, or before the last of those that it was made of.
+//! within a merged object, or before the last of those that it was made of. Then the end is taken back.
 
 use std::sync::PoisonError;
 
@@ -29,12 +29,21 @@ impl Shipper {
         let Some(last) = last else { return Ok(()) };
         let end = end_behind(&last, &self.author);
         let name = ObjectName::Segment(end.generation, end.from.0, end.from.1);
-        if let Some(there) = self.put_end(&end).await?
-            && !is_same_end(&there, &end)
-        {
-            return Err(self.conflict(&name, Some(&there)));
+        // Mostly it shows before anything is put.
+        if !self.is_behind_last(&name, &end).await.map_err(Failure::Retry)? {
+            return Err(self.conflict(&name, None));
+        }
+        let there = self.put_end(&end).await?;
+        if let Some(there) = there.as_ref().filter(|there| !is_same_end(there, &end)) {
+            return Err(self.conflict(&name, Some(there)));
         }
         if !self.is_behind_last(&name, &end).await.map_err(Failure::Retry)? {
+            if there.is_none_or(|there| there.writer == end.writer)
+                && let Some(key) = name.key()
+            {
+                // It came too late. If it cannot be removed, it is still found to be within the merged one.
+                let _ = self.backend.delete(&[key]).await;
+            }
             return Err(self.conflict(&name, None));
         }
         *self.take_over.lock().unwrap_or_else(PoisonError::into_inner) = None;

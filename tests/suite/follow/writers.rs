@@ -131,7 +131,9 @@ fn writer_that_slept_does_not_take_a_name_that_merging_has_freed() {
     sleeper.stop_well();
     let _fourth = commits(2);
     replicator.stop_well();
-    assert!(ours.source() == ours.restored_from(ours.replica(), &["-generation", &generation]).unwrap());
+    let restored = ours.restored_from(ours.replica(), &["-generation", &generation]).unwrap();
+    assert_eq!(chain_length(&restored), chain_length(&ours.source()), "{:#?}\n{}", objects(ours.replica()), ours.log());
+    assert!(ours.source() == restored);
     drop(writer);
     let forked = last_generation(&theirs);
     assert!(theirs.source() == theirs.restored_from(theirs.replica(), &["-generation", &forked]).unwrap());
