@@ -52,13 +52,15 @@ pub struct Database {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Of each replica, the last object of another writer that is to be gone on with.
+type Others = Vec<Option<Box<Seal>>>;
+
 /// Everything that following needs; the state folder stays locked as long as this lives.
 struct Begun {
     attached: Attached,
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
-    /// Of each replica, the last object of another writer that is to be gone on with.
-    others: Vec<Option<Box<Seal>>>,
+    others: Others,
     keeper: Keeper,
     _state: StateFolder,
 }
@@ -327,7 +329,7 @@ impl Database {
         &self,
         log: &Arc<CommitLog>,
         author: &Author,
-        (backends, others): (Vec<Arc<dyn Backend>>, Vec<Option<Box<Seal>>>),
+        (backends, others): (Vec<Arc<dyn Backend>>, Others),
         finished: &watch::Receiver<bool>,
     ) -> JoinSet<Result<(), Conflict>> {
         let mut shippers = JoinSet::new();

@@ -144,7 +144,7 @@ fn operate(app: &mut App, path: &Path) -> Follower {
     assert_locks(&follower, path, "let the snapshot go");
     drop(WalFile::open(path).unwrap());
     follower.check_identity().unwrap();
-    (follower.is_alone(), follower.may_let_go(), follower.waits_for_shippers());
+    let _ = (follower.is_alone(), follower.may_let_go(), follower.waits_for_shippers());
     assert_locks(&follower, path, "looked at the WAL and at others");
     for round in 0..5 {
         app.run("INSERT INTO t VALUES (randomblob(9000))");

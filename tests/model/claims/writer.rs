@@ -245,7 +245,8 @@ impl Writer {
                 let end = segment(self.generation, at);
                 let is_last = store.last(self.generation).is_some_and(|(name, _)| name == end);
                 let continues = store.before(&end).is_some_and(|(_, object)| object.to == at);
-                if !(is_last && continues) && !without.has(Step::WhatIsTakenOverIsLookedAtAgain) {
+                let looks = !without.has(Step::WhatIsTakenOverIsLookedAtAgain);
+                if looks && !(is_last && continues) {
                     return Err(Conflict);
                 }
                 (self.take_over, self.doing) = (None, Doing::Shipping);

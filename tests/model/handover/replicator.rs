@@ -152,7 +152,7 @@ impl Replicator {
         match self.at {
             At::Down | At::Idle => {}
             At::First | At::Hold(_) | At::Judge(_) | At::Read | At::Keep(_) | At::Kept(_) => {
-                self.take_hold(db, without)
+                self.take_hold(db, without);
             }
             At::Resume(_) | At::Settle => self.resume(db, without, replica),
             At::Leave(step) => self.leave_guard(db, without, step),
