@@ -3,12 +3,16 @@
 //! Each rule is a function from a file to complaints, and each is shown to complain about a bad example.
 #![allow(clippy::unwrap_used)]
 
+#[path = "tidy/acceptance.rs"]
+mod acceptance;
 #[path = "tidy/edges.rs"]
 mod edges;
 #[path = "tidy/files.rs"]
 mod files;
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/mutations.rs"]
+mod mutations;
 #[path = "tidy/reach.rs"]
 mod reach;
 #[path = "tidy/text.rs"]
@@ -75,6 +79,23 @@ fn every_key_of_the_configuration_is_documented_with_its_default() {
     let files = all_files();
     let text = |path: &str| &files.iter().find(|file| file.path == path).unwrap().text;
     assert_none(&links::undocumented_keys(text("litestream.yml.example"), text("docs/configuration.md")));
+}
+
+#[test]
+fn every_breakage_can_still_be_made_and_has_a_test_that_notices_it() {
+    let files = all_files();
+    let text = |path: &str| &files.iter().find(|file| file.path == path).unwrap().text;
+    assert_none(&mutations::outdated(text("tests/mutations.txt"), &files, text("docs/reliability.md")));
+}
+
+/// As many ways are known in which backups of SQLite have lost something.
+const WAYS_TO_LOSE: usize = 44;
+
+#[test]
+fn everything_that_must_not_happen_has_a_test_or_a_reason_why_it_cannot() {
+    let files = all_files();
+    let document = files.iter().find(|file| file.path == "docs/reliability.md").unwrap();
+    assert_none(&acceptance::untested(&document.text, WAYS_TO_LOSE, &files));
 }
 
 #[test]

@@ -20,7 +20,8 @@ use super::schedule::Schedules;
 use super::state::StateFolder;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
-use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_resume_point};
+use crate::segment::Seal;
+use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_end};
 use crate::sqlite::{Connection, DatabaseHeader};
 use crate::types::{Clock, Position};
 
@@ -51,11 +52,15 @@ pub struct Database {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Of each replica, the last object of another writer that is to be gone on with.
+type Others = Vec<Option<Box<Seal>>>;
+
 /// Everything that following needs; the state folder stays locked as long as this lives.
 struct Begun {
     attached: Attached,
     author: Author,
     backends: Vec<Arc<dyn Backend>>,
+    others: Others,
     keeper: Keeper,
     _state: StateFolder,
 }
@@ -183,25 +188,28 @@ impl Database {
             state.rename_writer(fresh_writer());
         }
         let mut author = Author::new(state.writer());
-        let mut points: Vec<Option<ResumePoint>> = Vec::new();
+        let (mut points, mut others): (Vec<Option<ResumePoint>>, Vec<_>) = Default::default();
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
         let mut unread = None;
         for (replica, backend) in self.replicas.iter().zip(&backends) {
             if pending.is_some() {
                 points.push(None);
+                others.push(None);
                 continue;
             }
             let lost = fork.map(Fork::generation);
-            let point = find_resume_point(backend.as_ref(), author.writer, lost).await.unwrap_or_else(|error| {
+            let end = find_end(backend.as_ref(), author.writer, lost).await.unwrap_or_else(|error| {
                 tracing::warn!(db = %self.name(), replica = %replica.name, %error,
                     "cannot read the replica: it gets a snapshot when it can be written again");
                 unread = Some(error);
                 None
             });
+            let (point, other) = end.map_or((None, None), |end| (Some(end.point), end.take_over));
             if let Some(point) = point.as_ref().filter(|_| replica.merging != Merging::Never) {
                 self.clear_leftovers(replica, backend.as_ref(), point).await;
             }
             points.push(point);
+            others.push(other);
         }
         if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
             return Err(error.into());
@@ -215,7 +223,10 @@ impl Database {
             attached.resumption = Resumption::New(fork.reason());
             (0..self.replicas.len()).for_each(|n| attached.follower.log().need_snapshot(n, fork.reason()));
         }
-        Ok(Begun { attached, author, backends, keeper, _state: state })
+        let log = attached.follower.log();
+        let follows = |n| log.place(n).is_some();
+        others.iter_mut().enumerate().filter(|(n, _)| !follows(*n)).for_each(|(_, other)| *other = None);
+        Ok(Begun { attached, author, backends, others, keeper, _state: state })
     }
 
     /// Makes sure that there is a database in WAL mode, and that nobody else replicates it.
@@ -246,7 +257,7 @@ impl Database {
         stop: &mut watch::Receiver<bool>,
         times: &Times,
     ) -> (Ended, bool) {
-        let Begun { attached, author, backends, keeper, _state } = begun;
+        let Begun { attached, author, backends, others, keeper, _state } = begun;
         let Attached { follower, resumption, took: _ } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
@@ -254,7 +265,7 @@ impl Database {
         times.followed.send_replace(Some(Followed::new(&log, &backends)));
         let Schedules { snapshots, validations } = &times.schedules;
         let schedules = (snapshots.start(&log), validations.start(&self.path, &self.replicas, &backends, &self.clock));
-        let mut shippers = self.start_shippers(&log, &author, backends, &finished);
+        let mut shippers = self.start_shippers(&log, &author, (backends, others), &finished);
         let (following, keeper) =
             self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
         drop(schedules);
@@ -318,11 +329,11 @@ impl Database {
         &self,
         log: &Arc<CommitLog>,
         author: &Author,
-        backends: Vec<Arc<dyn Backend>>,
+        (backends, others): (Vec<Arc<dyn Backend>>, Others),
         finished: &watch::Receiver<bool>,
     ) -> JoinSet<Result<(), Conflict>> {
         let mut shippers = JoinSet::new();
-        for (number, (replica, backend)) in self.replicas.iter().zip(backends).enumerate() {
+        for (number, ((replica, backend), other)) in self.replicas.iter().zip(backends).zip(others).enumerate() {
             let shipper = Shipper {
                 log: Arc::clone(log),
                 replica: number,
@@ -333,6 +344,7 @@ impl Database {
                 sync_interval: replica.sync_interval,
                 streams: Arc::clone(&self.streams),
                 status: Arc::clone(&replica.status),
+                take_over: Mutex::new(other),
                 merges: Mutex::new(Merges::new(replica.merging)),
             };
             shippers.spawn(shipper.run(finished.clone()));

@@ -105,3 +105,29 @@ fn write_writer(folder: &Path, path: &Path, writer: WriterId) -> io::Result<()> 
 fn checksum(writer: WriterId) -> String {
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&writer.0.to_le_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writers_name_that_is_torn_anywhere_is_made_anew_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |fresh| StateFolder::open(folder.path(), WriterId(fresh)).unwrap().writer();
+        assert_eq!(open(7), WriterId(7));
+        let path = folder.path().join("writer");
+        let whole = fs::read(&path).unwrap();
+        // Only the line feed at its end is not missed.
+        for len in 0..whole.len() - 1 {
+            fs::write(&path, &whole[..len]).unwrap();
+            assert_eq!(open(8), WriterId(8), "cut to {len} bytes");
+            assert_eq!(open(9), WriterId(8), "it is kept");
+        }
+        let mut flipped = whole.clone();
+        flipped[3] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        assert_eq!(open(10), WriterId(10));
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(open(11), WriterId(7));
+    }
+}

@@ -1,13 +1,14 @@
 //! A database and what is around it, seen as the replicator will see it. Nothing is changed.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, statfs};
 
 use super::{Grade, Report};
-use crate::sqlite::{Connection, DatabaseHeader, OtherUsers};
+use crate::sqlite::{Connection, DatabaseHeader};
 
 /// Before this version a checkpoint and a WAL that restarts could lose commits (sqlite.org/changes.html).
 const WAL_RESET_FIXED: u32 = 3_051_003;
@@ -64,7 +65,7 @@ fn companion(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn users(path: &Path, report: &mut Report) {
-    match OtherUsers::open(path).and_then(|users| users.exist()) {
+    match Connection::open(path).map_err(io::Error::other).and_then(|line| line.has_other_users()) {
         Ok(true) => report.add("locks", Grade::Fine, "they work; another process has it open"),
         Ok(false) => report.add("locks", Grade::Fine, "they work; no other process has it open in WAL mode"),
         Err(error) => {

@@ -20,7 +20,7 @@ use super::unsealed::save_unsealed;
 use super::wal_file::{Scan, WalFile};
 use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
 use crate::segment::{PageHashes, SourceCursor, StateDigest};
-use crate::sqlite::{Connection, OtherUsers, WalIndex};
+use crate::sqlite::{Connection, WalIndex};
 use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp};
 use crate::wal::{Chain, Checksum, Salts, WAL_HEADER_BYTES, WalHeader};
 use choose::{choose, continues};
@@ -145,8 +145,6 @@ pub fn attach(
     let began = Instant::now();
     let identity = Identity::of(path)?;
     let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
-    // Before the connections, so that it is dropped after them.
-    let others = OtherUsers::open(&path).map_err(Lost::ReadDatabase)?;
     let mut lines = [Connection::open(&path)?, Connection::open(&path)?];
     let first = first_hold(&mut lines[0])?;
     identity.check()?;
@@ -192,7 +190,6 @@ pub fn attach(
         failures: 0,
         blocked: false,
         buffer: Vec::new(),
-        others,
     };
     follower.note_first_page()?;
     follower.first_page.extend(view.scan.iter().flat_map(|scan| &scan.first_pages));
@@ -373,7 +370,13 @@ impl Follower {
             tracing::warn!(db = %self.path.display(), replicas,
                 "too much was written while nobody followed: the replica gets a new snapshot");
         }
+        let unshipped = self.log.unshipped_bytes() > 0;
         let _permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+        // Unlike in a handover no writer was kept out meanwhile. Salts change before the first frame is overwritten.
+        let (before, after) = (self.salts, self.lines[self.held].wal_index()?.salts);
+        if unshipped && after != before {
+            return Err(Lost::Restarted { before, after });
+        }
         self.close_index()
     }
 }

@@ -53,7 +53,7 @@ impl Follower {
     #[must_use]
     pub fn is_alone(&self) -> bool {
         // Where nobody can tell, there may be somebody.
-        self.others.exist().is_ok_and(|exist| !exist)
+        self.checkpointer.has_other_users().is_ok_and(|others| !others)
     }
 
     /// Whether besides nothing of the database is being copied, and every replica has everything.
@@ -74,13 +74,12 @@ impl Follower {
             Err(lost) => return Err((Box::new(self), lost)),
         }
         let seen = Fingerprint::of(configured, self.wal.path());
-        let Self { lines, held, checkpointer, others, .. } = self;
+        let Self { lines, held, checkpointer, .. } = self;
         let [first, second] = lines;
         let (last, other) = if held == 0 { (first, second) } else { (second, first) };
         drop((other, checkpointer));
         // If another process has come in this very moment it keeps its WAL; the fingerprint tells then.
         last.close_as_last();
-        drop(others);
         Ok(LetGo::Done(seen))
     }
 

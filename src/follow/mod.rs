@@ -40,7 +40,7 @@ pub use resync::Baseline;
 pub use snapshot::SnapshotTicket;
 
 use crate::segment::PageHashes;
-use crate::sqlite::{self, Connection, OtherUsers};
+use crate::sqlite::{self, Connection};
 use crate::types::{Index, Offset, PageSize, Position, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
 use growth::Growth;
@@ -225,8 +225,6 @@ pub struct Follower {
     /// A handover is due, but too much is unshipped.
     blocked: bool,
     buffer: Vec<u8>,
-    /// The last field: it outlives the connections.
-    others: OtherUsers,
 }
 
 /// So much of a WAL is read in passing: it has just been written, so it is in memory.

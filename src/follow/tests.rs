@@ -71,3 +71,25 @@ fn a_guard_is_left_where_it_may_block() {
     write(&app, 10);
     assert_eq!(follower.need(), Need::Light);
 }
+
+/// Each commit changes the same page, and each time the WAL begins anew: it always has the same size.
+#[test]
+fn commits_are_noticed_though_the_wal_never_changes_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    write(&app, 10);
+    let (now, baseline) = (Timestamp(1), Baseline::new(folder.path(), None));
+    let limits = Limits { checkpoint_pages: 0, ..Limits::default() };
+    let mut follower = attach(&path, limits, &[], &baseline, Generation(1), now).unwrap().follower;
+    follower.tick(now).unwrap();
+    let mut sizes = HashSet::new();
+    for _ in 0..20 {
+        app.execute_batch("UPDATE t SET x = randomblob(10)").unwrap();
+        sizes.insert(follower.lines[follower.held].wal_index().unwrap().frames);
+        let tick = follower.tick(now).unwrap();
+        assert_eq!((tick.commits, tick.handover), (1, true));
+    }
+    assert_eq!(sizes, HashSet::from([1]));
+}

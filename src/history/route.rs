@@ -86,11 +86,16 @@ fn dead_end(ways: &BTreeMap<Index, Vec<Way<'_>>>, from: Index) -> Index {
 
 /// Whether everything in the segment sealed by `inner` is in that sealed by `outer` too, as it is while the segments
 /// of an index are being merged. The end of an index is not in a segment that reaches up to it: it keeps a name taken.
+/// One within a segment was put by a writer that came too late, and says nothing.
 #[must_use]
 pub fn covers(outer: &Seal, inner: &Seal) -> bool {
+    if inner.is_end() && outer.kind == SealKind::Segment {
+        let index = |seal: &Seal| (seal.generation, seal.from.0, seal.page_size);
+        return index(outer) == index(inner) && outer.from.1 < inner.from.1 && inner.from.1 < outer.to.1;
+    }
     let same_wal = |seal: &Seal| (seal.kind, seal.generation, seal.from.0, seal.salts, seal.order, seal.page_size);
     let within = outer.from.1 <= inner.from.1 && inner.to.1 <= outer.to.1;
-    if outer.kind != SealKind::Segment || same_wal(outer) != same_wal(inner) || !within || inner.is_end() {
+    if outer.kind != SealKind::Segment || same_wal(outer) != same_wal(inner) || !within || outer.is_end() {
         return false;
     }
     let first = outer.commits.partition_point(|commit| commit.end <= inner.from.1);

@@ -3,7 +3,8 @@
 //! Invariant: from every position there is one name under which a generation can go on. Behind offset o of index i that
 //! is (i, o). A segment takes it, or the *end* of the index does, an object without data; and (i+1, 0) is taken only
 //! when the end is there. Objects are created only if they do not exist, so of two writers at one position one goes on
-//! and the other learns of it, whatever either has read before, and however long it was stopped in between.
+//! and the other learns of it, whatever either has read before, and however long it was stopped in between. Names in
+//! the middle of an index become free again when their writer merges; see `take_over` for those who come behind it.
 //!
 //! A scheduled snapshot takes no name that a history needs: it repeats the state at the end of an index, and is put
 //! behind that end. A snapshot that leaves a gap does not, so before it (i, o) is taken by an end that says why: behind
@@ -132,7 +133,7 @@ impl Shipper {
     }
 
     /// Puts an end. Returns the seal of what stands in its place, if something does.
-    async fn put_end(&self, end: &Seal) -> Result<Option<Seal>, Failure> {
+    pub(super) async fn put_end(&self, end: &Seal) -> Result<Option<Seal>, Failure> {
         let name = ObjectName::Segment(end.generation, end.from.0, end.from.1);
         let Some(key) = name.key() else { return Err(self.conflict(&name, None)) };
         let object = encode(end).map_err(Failure::other)?;
@@ -148,7 +149,7 @@ impl Shipper {
 }
 
 /// Whoever wrote it: the index is finished, in the state that we know.
-fn is_same_end(there: &Seal, end: &Seal) -> bool {
+pub(super) fn is_same_end(there: &Seal, end: &Seal) -> bool {
     there.is_end()
         && there.reason.is_empty()
         && (there.digest_after, there.checksum_after) == (end.digest_after, end.checksum_after)
@@ -193,8 +194,19 @@ fn end_of(
     }
 }
 
+/// The end of the index in which `last` is the last segment, whoever wrote that.
+pub(super) fn end_behind(last: &Seal, author: &Author) -> Seal {
+    Seal { writer: author.writer, ..nothing_at(last.to, last, author, String::new()) }
+}
+
 /// The end of a history that goes on behind a gap, with the snapshot of `ticket`; `last` is its last object.
 fn gap_at(at: (Index, Offset), last: &Seal, ticket: &SnapshotTicket, author: &Author) -> Seal {
+    let reason = format!("goes on with the snapshot of index {}: {}", ticket.index, ticket.reason);
+    nothing_at(at, last, author, reason)
+}
+
+/// An object without data behind `last`.
+fn nothing_at(at: (Index, Offset), last: &Seal, author: &Author, reason: String) -> Seal {
     Seal {
         kind: SealKind::Segment,
         from: at,
@@ -206,7 +218,7 @@ fn gap_at(at: (Index, Offset), last: &Seal, ticket: &SnapshotTicket, author: &Au
         checksum_before: last.checksum_after,
         parent: None,
         software: author.software.clone(),
-        reason: format!("goes on with the snapshot of index {}: {}", ticket.index, ticket.reason),
+        reason,
         commits: Vec::new(),
         ..last.clone()
     }

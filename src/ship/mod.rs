@@ -10,10 +10,11 @@ mod segment;
 mod shipper;
 mod snapshot;
 mod stream;
+mod take_over;
 
 pub use merge::{Merges, Merging, clear_leftovers};
 pub use prune::{Pruned, prune};
-pub use resume::find_resume_point;
+pub use resume::{HistoryEnd, find_end};
 pub use shipper::{Conflict, ReplicaStatus, Shipper};
 
 use crate::types::{Position, WriterId};

@@ -83,6 +83,8 @@ pub struct Shipper {
     pub streams: Arc<Semaphore>,
     /// Where progress is told.
     pub status: Arc<Mutex<ReplicaStatus>>,
+    /// The last object of another writer, whose index is to be ended before anything is put.
+    pub take_over: Mutex<Option<Box<Seal>>>,
     /// Segments that may become one.
     pub merges: Mutex<Merges>,
 }
@@ -98,8 +100,10 @@ impl Shipper {
         let mut failures = 0;
         loop {
             news.borrow_and_update();
-            self.start_scheduled_snapshot();
-            self.start_ranges();
+            if !self.is_taking_over() {
+                self.start_scheduled_snapshot();
+                self.start_ranges();
+            }
             let stopping = *stop.borrow();
             let work = self.log.work(self.replica, SEGMENT_BYTES);
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
@@ -152,6 +156,7 @@ impl Shipper {
     async fn ship(&self, work: Work) -> Result<(), Failure> {
         match work {
             Work::Segment(plan) => {
+                self.end_others_index().await?;
                 let mut next = self.encode(*plan).await?;
                 while let Some(segment) = next {
                     next = self.ship_segment(segment).await?;
@@ -286,6 +291,7 @@ impl Shipper {
             author: self.author.clone(),
             streams: Arc::clone(&self.streams),
             status: Arc::clone(&self.status),
+            take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Never)),
             ..*self
         }

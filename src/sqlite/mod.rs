@@ -1,8 +1,7 @@
 //! The only module that touches a user's database or its `-shm` file, and the only one that names rusqlite.
 //!
 //! Every descriptor of these files is opened and closed by SQLite itself: closing one of our own would drop all
-//! POSIX locks that this process holds on the file, an embedding application's included (fcntl(2)). The one exception,
-//! [`OtherUsers`], outlives the connections.
+//! POSIX locks that this process holds on the file, an embedding application's included (fcntl(2)).
 
 mod connection;
 mod database_file;
@@ -14,7 +13,6 @@ mod wal_index;
 pub use connection::{Checkpoint, Connection};
 pub use database_file::DatabaseHeader;
 pub use integrity::integrity_check;
-pub use users::OtherUsers;
 pub use wal_index::WalIndex;
 
 /// 3.51.3 fixed a data race between a checkpoint and a WAL restart that could lose commits.

@@ -13,7 +13,7 @@ use crate::follow::{self, Observed};
 use crate::history::{Bounds, Target, keys};
 use crate::restore::verify::{Checked, Comparison, LiveState, VerifyError, verify_generation, verify_ltx};
 use crate::restore::{self, NamedBackend, Progress, RestoreRequest, Silent, Source};
-use crate::ship::find_resume_point;
+use crate::ship::{HistoryEnd, find_end};
 use crate::sqlite;
 use crate::types::{Generation, Offset, Position, WriterId};
 use crate::wal::Salts;
@@ -106,8 +106,8 @@ async fn wait_for(replica: &NamedBackend, live: &LiveState) {
     let since = Instant::now();
     let mut pause = POLL;
     while since.elapsed() < CATCH_UP {
-        match find_resume_point(replica.backend.as_ref(), WriterId(0), None).await {
-            Ok(Some(point)) => {
+        match find_end(replica.backend.as_ref(), WriterId(0), None).await {
+            Ok(Some(HistoryEnd { point, .. })) => {
                 let same = (point.size, point.digest) == (live.size, live.digest);
                 if same || !is_before((point.source.salts, point.source.offset), live) {
                     return;

@@ -89,7 +89,8 @@ impl Stage {
     /// The same, with another way to the replica.
     pub async fn start_on(&self, backend: Arc<dyn Backend>) -> Running {
         let path = self.folder.path().join("app.db");
-        let point = lightship::ship::find_resume_point(self.backend.as_ref(), WriterId(1), None).await.unwrap();
+        let end = lightship::ship::find_end(self.backend.as_ref(), WriterId(1), None).await.unwrap();
+        let point = end.map(|end| end.point);
         if let Some(point) = &point {
             lightship::ship::clear_leftovers(self.backend.as_ref(), point.generation, point.index).await.unwrap();
         }
@@ -107,6 +108,7 @@ impl Stage {
             sync_interval: Duration::ZERO,
             streams: Arc::new(Semaphore::new(4)),
             status: Arc::new(Mutex::new(ReplicaStatus::default())),
+            take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Growing)),
         };
         let shipper = tokio::spawn(async move { shipper.run(stopped).await.unwrap() });

@@ -86,8 +86,7 @@ impl CommitLog {
     pub fn take_ranges(&self, replica: ReplicaNo) -> Option<Arc<SnapshotTicket>> {
         let mut inner = self.lock();
         let index = inner.ranges[replica].as_ref()?.index;
-        let follows = matches!(inner.consumers[replica], Consumer::At(..));
-        if follows && inner.has_all_before(replica, index) { inner.ranges[replica].take() } else { None }
+        if inner.has_all_before(replica, index) { inner.ranges[replica].take() } else { None }
     }
 
     /// Takes back the snapshots that nobody is copying at the moment, because the WAL has grown too much under them.
@@ -123,9 +122,11 @@ impl CommitLog {
 }
 
 impl Inner {
-    /// Whether `replica` has every index before `index`.
+    /// Whether `replica` follows, and has every index before `index`. One that waits for a snapshot itself lacks what
+    /// lies before that snapshot, although nothing of it is left to ship.
     fn has_all_before(&self, replica: ReplicaNo, index: Index) -> bool {
+        let consumer = &self.consumers[replica];
         let mut before = self.indexes.iter().filter(|log| log.index < index);
-        !before.any(|log| log.lag(&self.consumers[replica]) > 0)
+        matches!(consumer, Consumer::At(..)) && !before.any(|log| log.lag(consumer) > 0)
     }
 }

@@ -67,6 +67,22 @@ fn an_upload_that_ends_after_its_replica_was_given_up_leaves_no_hole() {
     assert!(matches!(log.work(0, 1 << 20), Work::AwaitSnapshot));
 }
 
+/// The end that says where the gap begins is put before the snapshot that such a replica needs, not before others.
+#[test]
+fn a_scheduled_snapshot_does_not_hide_the_gap_of_a_replica_that_was_given_up() {
+    let log = log();
+    assert_eq!(log.abandon_laggards(1000), 1);
+    log.close_index();
+    log.want_snapshot(0, "snapshot-interval");
+
+    log.offer(&ticket(1));
+
+    assert!(log.take_snapshot(0).is_none());
+    assert!(matches!(log.work(0, 1 << 20), Work::Snapshot(_)));
+    assert!(log.shipped(0, index(1), ticket(1).mark()));
+    assert!(log.take_snapshot(0).is_some(), "then it is there already");
+}
+
 /// Killed between the snapshot and the first segment, the next replicator sealed the segment with the size that the
 /// database had grown to meanwhile, and a restore refused it.
 #[test]

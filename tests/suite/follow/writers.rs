@@ -97,6 +97,48 @@ fn writer_that_slept_cannot_continue_an_index_that_another_has_ended() {
     assert_eq!(parents(ours.replica())[&forked].as_deref(), Some(generation.as_str()));
 }
 
+/// The name behind the last object of another writer is free again once that one has taken it, and merged.
+#[test]
+fn writer_that_slept_does_not_take_a_name_that_merging_has_freed() {
+    let ours = Scene::with_chain(4096);
+    let replicator = ours.replicate_and_wait();
+    let commits = |n: u64| {
+        let mut writer =
+            ours.writer(&["--autocheckpoint", "0", "--pause", "0.05", "--commits", &n.to_string(), "--stay"]);
+        writer.commits();
+        writer
+    };
+    let shipped = |n| ours.restored_from(ours.replica(), &[]).is_ok_and(|bytes| chain_length(&bytes) == n);
+    let _first = commits(3);
+    wait_until("the first commits", || shipped(3));
+    let before = objects(ours.replica());
+    let theirs = copy_of(&ours, false);
+    let sleeper = replicate_and_follow(&theirs);
+    sleeper.signal("STOP");
+    let generation = last_generation(&theirs);
+    assert_eq!(generations(ours.replica()), [generation.as_str()]);
+
+    let _second = commits(1);
+    wait_until("one more commit", || shipped(4));
+    let name = objects(ours.replica()).into_iter().find(|name| !before.contains(name)).unwrap();
+    let _third = commits(40);
+    wait_until("more commits, and that they are merged", || shipped(44) && !objects(ours.replica()).contains(&name));
+
+    let mut writer = theirs.writer(&["--writer", "2", "--autocheckpoint", "0", "--commits", "3", "--stay"]);
+    writer.commits();
+    sleeper.signal("CONT");
+    sleeper.wait_for("CONFLICT");
+    sleeper.stop_well();
+    let _fourth = commits(2);
+    replicator.stop_well();
+    let restored = ours.restored_from(ours.replica(), &["-generation", &generation]).unwrap();
+    assert_eq!(chain_length(&restored), chain_length(&ours.source()), "{:#?}\n{}", objects(ours.replica()), ours.log());
+    assert!(ours.source() == restored);
+    drop(writer);
+    let forked = last_generation(&theirs);
+    assert!(theirs.source() == theirs.restored_from(theirs.replica(), &["-generation", &forked]).unwrap());
+}
+
 /// The parent of each generation, as `generations` tells it.
 fn parents(replica: &Path) -> BTreeMap<String, Option<String>> {
     let told = lightship().args(["generations", "-json", &url(replica)]).output().unwrap();

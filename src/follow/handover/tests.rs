@@ -1,0 +1,226 @@
+//! The locks that our process holds, as the kernel sees them (`/proc/locks`), after every public operation.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::super::log::Work;
+use super::super::wal_file::WalFile;
+use super::super::{Baseline, LetGo, Limits, Need, attach, observe};
+use super::*;
+use crate::sqlite::Connection;
+use crate::types::Generation;
+
+/// Where SQLite's locks are: in the database file (sqlite.org/lockingv3.html) and in the -shm file
+/// (sqlite.org/walformat.html, section 2.3).
+const SHARED: (u64, u64) = (0x4000_0002, 0x4000_01ff);
+const WRITE: u64 = 120;
+const READ_0: u64 = 123;
+const READ_MARKS: std::ops::RangeInclusive<u64> = 124..=127;
+const IN_USE: u64 = 128;
+
+/// Ranges of `file` that this process has locked, each with whether for itself alone.
+fn locks(file: &Path) -> Vec<(u64, u64, bool)> {
+    let inode = fs::metadata(file).unwrap().ino().to_string();
+    let pid = std::process::id().to_string();
+    // The table is not read in one piece: while others' locks come and go one of ours may be passed over, but not each
+    // time.
+    let table: String = (0..10).map(|_| fs::read_to_string("/proc/locks").unwrap()).collect();
+    let parse = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [.., kind, owner, file, from, to] = words[..] else { return None };
+        let ours = owner == pid && file.rsplit(':').next() == Some(&inode);
+        ours.then(|| (from.parse().unwrap(), to.parse().unwrap_or(u64::MAX), kind == "WRITE"))
+    };
+    let mut all: Vec<_> = table.lines().filter_map(parse).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn shm(path: &Path) -> PathBuf {
+    path.with_file_name("app.db-shm")
+}
+
+/// Adjoining locks are one in the table.
+fn bytes(file: &Path) -> Vec<(u64, bool)> {
+    locks(file).into_iter().flat_map(|(from, to, alone)| (from..=to).map(move |byte| (byte, alone))).collect()
+}
+
+/// Exactly the locks that `hold` means, and that say that the files are in use.
+fn assert_locks(follower: &Follower, path: &Path, when: &str) {
+    assert_eq!(locks(path), [(SHARED.0, SHARED.1, false)], "{when}: of the database file");
+    let held = bytes(&shm(path));
+    assert!(held.contains(&(IN_USE, false)), "{when}: {held:?}");
+    let reads: Vec<(u64, bool)> = held.into_iter().filter(|(byte, _)| *byte != IN_USE).collect();
+    let is_mark = |(byte, alone): &(u64, bool)| READ_MARKS.contains(byte) && !alone;
+    match follower.hold {
+        Hold::Guarded => assert_eq!(reads, [(READ_0, false)], "{when}: guarded"),
+        Hold::Pinned { .. } if follower.held_for_lease => {
+            assert!(reads.len() == 2 && reads[0] == (READ_0, false) && is_mark(&reads[1]), "{when}: leased {reads:?}");
+        }
+        Hold::Pinned { .. } => assert!(reads.len() == 1 && is_mark(&reads[0]), "{when}: pinned {reads:?}"),
+    }
+}
+
+/// The application: in this process, or in one of its own.
+enum App {
+    Here(rusqlite::Connection),
+    Elsewhere(Child),
+}
+
+impl App {
+    fn new(path: &Path, here: bool) -> Self {
+        let begin = "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)";
+        let mut app = if here {
+            Self::Here(rusqlite::Connection::open(path).unwrap())
+        } else {
+            let shell = Command::new("sqlite3").arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+            Self::Elsewhere(shell.unwrap())
+        };
+        app.run(begin);
+        app
+    }
+
+    fn run(&mut self, sql: &str) {
+        match self {
+            Self::Here(connection) => connection.execute_batch(sql).unwrap(),
+            Self::Elsewhere(child) => {
+                writeln!(child.stdin.as_mut().unwrap(), "{sql};\n.print done").unwrap();
+                let mut lines =
+                    std::io::BufRead::lines(std::io::BufReader::new(OneByte(child.stdout.as_mut().unwrap())));
+                assert!(lines.any(|line| line.unwrap() == "done"));
+            }
+        }
+    }
+}
+
+/// What one reader has read ahead, the next one lacks.
+struct OneByte<'a>(&'a mut std::process::ChildStdout);
+
+impl std::io::Read for OneByte<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(&mut buffer[..1])
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Self::Elsewhere(child) = self {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+    }
+}
+
+/// Every public operation in turn, beside an application that is idle whenever the locks are looked at.
+fn operate(app: &mut App, path: &Path) -> Follower {
+    let limits = Limits { checkpoint_pages: 0, ..Limits::default() };
+    let (now, baseline) = (Timestamp(1), Baseline::new(path.parent().unwrap(), None));
+    let mut follower = attach(path, limits, &[None], &baseline, Generation(1), now).unwrap().follower;
+    assert_locks(&follower, path, "attached");
+    observe(path).unwrap();
+    assert_locks(&follower, path, "observed beside it");
+    drop(Connection::open(path).unwrap());
+    assert_locks(&follower, path, "another connection opened and closed");
+    assert_eq!(follower.need(), Need::Heavy);
+    assert_locks(&follower, path, "asked for its need");
+    assert!(follower.tick(now).unwrap().handover);
+    assert_locks(&follower, path, "handed over");
+    let Work::Snapshot(ticket) = follower.log().work(0, 1 << 20) else { panic!("no snapshot is offered") };
+    ticket.copy(|_, _| Ok(())).unwrap();
+    assert_locks(&follower, path, "copied a snapshot");
+    app.run("INSERT INTO t VALUES (1)");
+    follower.look(now).unwrap();
+    assert!(follower.held_for_lease);
+    assert_locks(&follower, path, "left the guard while a snapshot is copied");
+    ticket.copy(|_, _| Ok(())).unwrap();
+    assert_locks(&follower, path, "copied a snapshot once more");
+    assert!(follower.log().shipped(0, ticket.index, ticket.mark()));
+    drop(ticket);
+    follower.look(now).unwrap();
+    assert_locks(&follower, path, "let the snapshot go");
+    drop(WalFile::open(path).unwrap());
+    follower.check_identity().unwrap();
+    let _ = (follower.is_alone(), follower.may_let_go(), follower.waits_for_shippers());
+    assert_locks(&follower, path, "looked at the WAL and at others");
+    for round in 0..5 {
+        app.run("INSERT INTO t VALUES (randomblob(9000))");
+        follower.look(now).unwrap();
+        assert_locks(&follower, path, &format!("captured {round}"));
+        assert!(follower.tick(now).unwrap().handover);
+        assert_locks(&follower, path, &format!("handed over {round}"));
+    }
+    follower
+}
+
+fn scene(here: bool) -> (tempfile::TempDir, PathBuf, App) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = App::new(&path, here);
+    (folder, path, app)
+}
+
+#[test]
+fn beside_an_application_exactly_the_locks_that_are_believed_to_be_held_are_held() {
+    let (_folder, path, mut app) = scene(false);
+    let follower = operate(&mut app, &path);
+    drop(follower);
+    assert_eq!((locks(&path), locks(&shm(&path))), (vec![], vec![]), "nothing is left when it ends");
+}
+
+#[test]
+fn within_an_application_exactly_the_locks_that_are_believed_to_be_held_are_held() {
+    let (_folder, path, mut app) = scene(true);
+    let follower = operate(&mut app, &path);
+    // The application's own locks are not lost with ours.
+    drop(follower);
+    assert_eq!(locks(&path), [(SHARED.0, SHARED.1, false)]);
+    assert_eq!(bytes(&shm(&path)), [(IN_USE, false)]);
+}
+
+/// The write lock is held from the last capture until the guard is taken, and then let go.
+#[test]
+fn the_write_lock_is_held_while_sealing_and_not_longer() {
+    let (_folder, path, mut app) = scene(false);
+    let mut follower = operate(&mut app, &path);
+    app.run("INSERT INTO t VALUES (2)");
+    follower.look(Timestamp(1)).unwrap();
+    assert!(matches!(follower.hold, Hold::Pinned { .. }));
+    let other = 1 - follower.held;
+    follower.lines[other].begin_write().unwrap();
+    assert!(bytes(&shm(&path)).contains(&(WRITE, true)));
+    follower.log.shipped(0, follower.next_index, follower.mark_here());
+    assert!(follower.seal(Timestamp(1)).unwrap());
+    let sealed = bytes(&shm(&path));
+    assert!(sealed.contains(&(WRITE, true)) && sealed.contains(&(READ_0, false)), "{sealed:?}");
+    follower.lines[other].end();
+    assert_locks(&follower, &path, "sealed");
+}
+
+#[test]
+fn a_database_that_is_let_go_of_is_locked_by_nobody() {
+    let (_folder, path, mut app) = scene(false);
+    let mut follower = operate(&mut app, &path);
+    let everything = (follower.next_index, follower.mark_here());
+    follower.log.shipped(0, everything.0, everything.1);
+    drop(app);
+    let LetGo::Done(seen) = follower.let_go(&path, Timestamp(1)).map_err(|(_, lost)| lost).unwrap() else {
+        panic!("not now")
+    };
+    assert!(seen.holds() && !shm(&path).exists());
+    assert_eq!(locks(&path), []);
+    follower = attach(
+        &path,
+        Limits::default(),
+        &[],
+        &Baseline::new(path.parent().unwrap(), None),
+        Generation(2),
+        Timestamp(2),
+    )
+    .unwrap()
+    .follower;
+    assert_locks(&follower, &path, "attached again");
+}

@@ -1,0 +1,73 @@
+//! Going on with a history that ends with another writer's segment.
+//!
+//! That writer may be alive. The name behind its last segment is not for ever what the history goes on with: when it
+//! has taken that name itself and merges, the name becomes free again. Names at the beginning of an index do not, and
+//! an end holds no data. So the index is ended first, and then looked at again: a name that was free once more stands
+//! within a merged object, or before the last of those that it was made of. Then the end is taken back.
+
+use std::sync::PoisonError;
+
+use futures::TryStreamExt;
+use replica_backends::Error;
+
+use super::claim::read_seal;
+use super::end::{continues_at, end_behind, is_same_end};
+use super::shipper::{Failure, Shipper};
+use crate::history::{ObjectName, keys};
+use crate::segment::Seal;
+use crate::types::{Index, Offset};
+
+impl Shipper {
+    /// Whether the index in which another writer's history ends is still open.
+    pub(super) fn is_taking_over(&self) -> bool {
+        self.take_over.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Ends the index of another writer, if that is still to be done before anything is put.
+    pub(super) async fn end_others_index(&self) -> Result<(), Failure> {
+        let last = self.take_over.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(last) = last else { return Ok(()) };
+        let end = end_behind(&last, &self.author);
+        let name = ObjectName::Segment(end.generation, end.from.0, end.from.1);
+        // Mostly it shows before anything is put.
+        if !self.is_behind_last(&name, &end).await.map_err(Failure::Retry)? {
+            return Err(self.conflict(&name, None));
+        }
+        let there = self.put_end(&end).await?;
+        if let Some(there) = there.as_ref().filter(|there| !is_same_end(there, &end)) {
+            return Err(self.conflict(&name, Some(there)));
+        }
+        if !self.is_behind_last(&name, &end).await.map_err(Failure::Retry)? {
+            if there.is_none_or(|there| there.writer == end.writer)
+                && let Some(key) = name.key()
+            {
+                // It came too late. If it cannot be removed, it is still found to be within the merged one.
+                let _ = self.backend.delete(&[key]).await;
+            }
+            return Err(self.conflict(&name, None));
+        }
+        *self.take_over.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    /// Whether `end`, which stands at `name`, is the last segment, and continues the one before it.
+    async fn is_behind_last(&self, name: &ObjectName, end: &Seal) -> Result<bool, Error> {
+        let before = name.index().get().checked_sub(1).and_then(Index::new);
+        let after =
+            before.and_then(|before| ObjectName::Segment(name.generation(), before, Offset(Offset::LIMIT.0 - 1)).key());
+        let mut objects = self.backend.list(&keys::segments(name.generation()), after.as_deref()).await?;
+        let mut previous: Option<ObjectName> = None;
+        while let Some(object) = objects.try_next().await? {
+            match ObjectName::parse(&object.key) {
+                Some(other) if other > *name => return Ok(false),
+                Some(other) if other < *name && other.index() == name.index() => previous = previous.max(Some(other)),
+                _ => {}
+            }
+        }
+        let Some(key) = previous.and_then(|previous| previous.key()) else { return Ok(false) };
+        let seal = read_seal(self.backend.as_ref(), &key).await?;
+        Ok(seal.is_some_and(|seal| {
+            continues_at(&seal) == Some(end.from) && seal.digest_after == end.digest_before && !seal.is_end()
+        }))
+    }
+}
