@@ -38,9 +38,11 @@ pub mod gcs;
 mod key;
 pub mod layers;
 pub mod s3;
+pub mod sftp;
 #[cfg(test)]
 #[path = "../../tests/support/store_server.rs"]
 mod store_server;
+mod temporary;
 
 pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
 pub use error::{Error, ErrorKind, Operation, Result};

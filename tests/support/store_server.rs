@@ -5,6 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+#[path = "sftp_server.rs"]
+mod sftp_server;
+
+pub use sftp_server::{SftpHost, all_files};
+
 /// A server, in memory, with a bucket or container named `bucket`.
 pub struct StoreServer {
     child: Child,
@@ -33,7 +38,7 @@ impl StoreServer {
     }
 
     /// Waits until `command` has said where it listens.
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -57,6 +62,15 @@ impl StoreServer {
     }
 }
 
+impl StoreServer {
+    /// SIGTERM, on which some end more than themselves.
+    pub fn terminate(mut self) {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+        let _ = self.child.wait();
+    }
+}
+
 impl Drop for StoreServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -68,7 +82,7 @@ impl Drop for StoreServer {
 pub const AZURITE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     root().join("tests/support").join(name)
 }
 
