@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{StoreServer, script};
+use super::{StoreServer, installed, script};
 
 /// A host with its keys, and those of whoever may log in.
 pub struct SftpHost {
@@ -70,6 +70,12 @@ impl SftpHost {
         let id = Command::new("id").arg("-un").output().unwrap();
         String::from_utf8(id.stdout).unwrap().trim().to_owned()
     }
+}
+
+/// A host that takes passwords, or asks for them; its root is `folder`.
+pub fn password_host(folder: &Path, arguments: &[&str]) -> StoreServer {
+    let python = installed("HOSTS_PYTHON", "hosts/bin/python");
+    StoreServer::start(Command::new(python).arg(script("password_sftp_server.py")).arg(folder).args(arguments))
 }
 
 /// All files below `folder`, those that are no objects too, relative to it.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 #[path = "sftp_server.rs"]
 mod sftp_server;
 
-pub use sftp_server::{SftpHost, all_files};
+pub use sftp_server::{SftpHost, all_files, password_host};
 
 /// A server, in memory, with a bucket or container named `bucket`.
 pub struct StoreServer {
@@ -35,6 +35,13 @@ impl StoreServer {
     /// A fake of Google's: no emulator that can be had speaks its XML API.
     pub fn gcs() -> Self {
         Self::start(Command::new("python3").arg(script("gcs_server.py")))
+    }
+
+    /// wsgidav, which serves `folder` below `/dav`; with more `arguments` of `webdav_server.py`.
+    pub fn webdav(folder: &Path, port: u16, arguments: &[&str]) -> Self {
+        let mut command = Command::new(installed("HOSTS_PYTHON", "hosts/bin/python"));
+        command.arg(script("webdav_server.py")).arg(folder).arg(port.to_string());
+        Self::start(command.args(arguments))
     }
 
     /// Waits until `command` has said where it listens.
@@ -93,7 +100,7 @@ fn root() -> &'static Path {
 }
 
 /// A program that the environment names, or that is where `tests/setup` puts it.
-fn installed(variable: &str, path: &str) -> PathBuf {
+pub(crate) fn installed(variable: &str, path: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let path = std::env::var_os(variable).map_or_else(|| target.join("tools").join(path), PathBuf::from);
     assert!(path.exists(), "nothing at {}: run tests/setup, or set {variable}", path.display());

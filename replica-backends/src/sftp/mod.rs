@@ -34,7 +34,7 @@ use self::create::Creation;
 use self::session::Session;
 use crate::key::{check_key, check_prefix};
 use crate::temporary::is_object_name;
-use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
+use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result, walk};
 
 /// Requests of one operation that are on their way at the same time.
 const REQUESTS_AT_ONCE: usize = 16;
@@ -230,12 +230,12 @@ impl Backend for SftpBackend {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
         check_prefix(prefix).map_err(|problem| self.invalid(Operation::List, prefix, problem))?;
-        self.walk(prefix, after).await
+        walk::walk(self.clone(), prefix, after).await
     }
 
     async fn list_folders(&self, prefix: &str) -> Result<Vec<String>> {
         check_prefix(prefix).map_err(|problem| self.invalid(Operation::List, prefix, problem))?;
-        self.sub_folders(prefix).await
+        walk::sub_folders(self, prefix).await
     }
 
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {

@@ -10,15 +10,6 @@ use super::session::to_the_end;
 use super::{PIECE_LEN, REQUESTS_AT_ONCE, SftpBackend};
 use crate::{Backend, ByteRange, ByteStream, Error, ErrorKind, Operation, Result};
 
-/// From where to where `range` reaches in an object of `size` bytes.
-fn bounds(range: ByteRange, size: u64) -> (u64, u64) {
-    match range {
-        ByteRange::All => (0, size),
-        ByteRange::Slice { start, len } => (start.min(size), start.saturating_add(len).min(size)),
-        ByteRange::Suffix(len) => (size.saturating_sub(len), size),
-    }
-}
-
 impl SftpBackend {
     pub(super) async fn read(&self, key: &str, range: ByteRange) -> Result<ByteStream> {
         let path = self.path(Operation::Get, key)?;
@@ -30,7 +21,7 @@ impl SftpBackend {
         if !attributes.is_regular() {
             return Err(self.not_found(Operation::Get, key));
         }
-        let (start, end) = bounds(range, attributes.len());
+        let (start, end) = range.within(attributes.len());
         let (backend, key) = (self.clone(), key.to_owned());
         let pieces = stream::iter((start..end).step_by(PIECE_LEN)).map(move |at| {
             let (file, backend, key) = (Arc::clone(&file), backend.clone(), key.clone());

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{SftpBackend, SftpOptions};
-use crate::store_server::{SftpHost, all_files};
+use crate::store_server::{SftpHost, all_files, password_host};
 use crate::{Backend, Body, ByteRange, Error, ErrorKind, Operation};
 
 fn options(host: &SftpHost) -> SftpOptions {
@@ -232,6 +232,32 @@ async fn who_cannot_log_in_is_told_why() {
     assert!(!format!("{error} {error:?} {with_password:?} {:?}", with_password.clone().open()).contains("SECRETKEPT"));
     let error = refusal(&host, SftpOptions { key_path: None, ..options(&host) }).await.to_string();
     assert!(error.contains("neither key-path nor password, which are not set"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_logs_in_where_it_is_taken_and_where_it_is_asked_for() {
+    for arguments in [&[][..], &["--ask"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let server = password_host(&root, arguments);
+        let with = |password: &str| SftpOptions {
+            host: server.address.to_string(),
+            user: "backup".into(),
+            password: Some(password.into()),
+            host_key: Some(std::fs::read_to_string(folder.path().join("password_host_key.pub")).unwrap()),
+            ..SftpOptions::default()
+        };
+        let store = with("SECRETOFTEST").open().folder("/app");
+        store.put_new("a/x", body()).await.unwrap();
+        let error = store.put_new("a/x", body()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+        store.put_over("a/x", Bytes::from_static(b"other").into()).await.unwrap();
+        assert_eq!(std::fs::read(root.join("app/a/x")).unwrap(), b"other");
+        let error = with("SECRETKEPT").open().folder("/app").head("a/x").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert!(error.to_string().contains("the host refuses the login of backup with the password"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
