@@ -67,8 +67,5 @@ pub fn of_database(database: &DatabaseConfig, only: Option<&str>, stores: &Store
 
 fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> Result<NamedBackend, CliError> {
     replica.ensure_supported(database)?;
-    let backend = stores
-        .open(&replica.target, database)
-        .ok_or_else(|| CliError::NoDriver(replica.name.clone(), replica.target.to_string()))?;
-    Ok(NamedBackend { name: replica.name.clone(), backend })
+    Ok(NamedBackend { name: replica.name.clone(), backend: stores.open(&replica.target, database) })
 }

@@ -220,16 +220,13 @@ impl ReplicaConfig {
         }
     }
 
-    /// Refuses what this version can describe but not use: targets without a driver, and encryption.
+    /// Refuses what this version can describe but not use: encryption.
     ///
     /// Encryption above all must not be passed over: the copies would lie open.
     pub fn ensure_supported(&self, database: &Path) -> Result<(), ConfigError> {
         let unsupported = |what: String| {
             Err(ConfigError::Unsupported { what, database: database.into(), replica: self.name.clone() })
         };
-        if self.target.kind() == ReplicaKind::Sftp {
-            return unsupported(format!("{} replicas", self.target.kind()));
-        }
         if self.age != AgeConfig::default() {
             return unsupported("replicas encrypted with age".to_owned());
         }
