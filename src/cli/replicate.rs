@@ -60,7 +60,9 @@ pub fn run(arguments: &Replicate) -> Result<(), ReplicateError> {
         tracing::error!("no databases specified in configuration");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
+        // Not this thread: it starts the application (`exec`), which would inherit it.
         .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .on_thread_start(daemon::never_preempt)
         .enable_all()
         .build()
         .map_err(ReplicateError::Start)?;

@@ -128,7 +128,8 @@ impl Follower {
             }
         })?;
         let frames = (end - tail.offset) / frame_bytes(self.page_size) as u64;
-        self.growth.captured(u32::try_from(frames).unwrap_or(u32::MAX));
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        self.growth.captured(count(frames), count(marks.len() as u64));
         self.commits += marks.len();
         tail.offset = end;
         self.log.append(&marks);

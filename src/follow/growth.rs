@@ -4,31 +4,40 @@ use std::time::{Duration, Instant};
 
 /// What a handover takes until one has been seen.
 const TOOK_FIRST: Duration = Duration::from_millis(10);
+/// Handovers come no closer together than this where the application does not mind a larger WAL: up to so many times
+/// the limit, with no more commits a second than this, for each of them tries in vain to checkpoint.
+const APART: Duration = Duration::from_secs(1);
+const LARGER: u32 = 4;
+const COMMITS_MAX: f64 = 1000.0;
 /// Growth that is seen sooner than this after the last look tells little of the rate.
 const GAP_MIN: Duration = Duration::from_micros(500);
 
 /// The rate at which frames are committed, and the time that a handover takes.
 ///
 /// An application checkpoints by itself, and tries again at every commit, once its WAL has so many frames as the limit
-/// says. The whole handover should be over before that: it begins earlier the faster the WAL grows. Otherwise it begins
-/// as late as possible, because a page that is written several times is copied back once a handover.
+/// says. With many commits a second the whole handover should be over before that: it begins earlier the faster the WAL
+/// grows. Otherwise it begins as late as possible, because a page that is written several times is copied back once a
+/// handover, and with each the disk is synced and a writer may have to wait.
 #[derive(Debug)]
 pub(super) struct Growth {
     frames_per_second: f64,
+    commits_per_second: f64,
     /// That were captured since the last look.
     frames: u32,
+    commits: u32,
     seen: Instant,
     took: Duration,
 }
 
 impl Growth {
     pub(super) fn new(now: Instant) -> Self {
-        Self { frames_per_second: 0.0, frames: 0, seen: now, took: TOOK_FIRST }
+        Self { frames_per_second: 0.0, commits_per_second: 0.0, frames: 0, commits: 0, seen: now, took: TOOK_FIRST }
     }
 
-    /// Takes note of frames that were captured.
-    pub(super) fn captured(&mut self, frames: u32) {
+    /// Takes note of frames that were captured, with so many commits.
+    pub(super) fn captured(&mut self, frames: u32, commits: u32) {
         self.frames = self.frames.saturating_add(frames);
+        self.commits = self.commits.saturating_add(commits);
     }
 
     /// Everything that is committed has been captured.
@@ -36,9 +45,10 @@ impl Growth {
         if self.frames == 0 {
             return;
         }
-        let gap = now.duration_since(self.seen).max(GAP_MIN);
-        self.frames_per_second = self.frames_per_second.midpoint(f64::from(self.frames) / gap.as_secs_f64());
-        (self.frames, self.seen) = (0, now);
+        let gap = now.duration_since(self.seen).max(GAP_MIN).as_secs_f64();
+        self.frames_per_second = self.frames_per_second.midpoint(f64::from(self.frames) / gap);
+        self.commits_per_second = self.commits_per_second.midpoint(f64::from(self.commits) / gap);
+        (self.frames, self.commits, self.seen) = (0, 0, now);
     }
 
     /// Takes note of how long a handover took.
@@ -46,8 +56,13 @@ impl Growth {
         self.took = (self.took + took) / 2;
     }
 
-    /// The number of frames from which on a handover is due if it should be over at `limit`: from half of it to 9/10.
+    /// The number of frames from which on a handover is due if it should be over at `limit`: from half of it to 9/10;
+    /// or with few commits a second, up to some times as many.
     pub(super) fn due_at(&self, limit: u32) -> u32 {
+        if self.commits_per_second <= COMMITS_MAX {
+            let apart = (self.frames_per_second * APART.as_secs_f64()) as u32;
+            return apart.clamp(limit - limit / 10, limit.saturating_mul(LARGER));
+        }
         let meanwhile = (self.frames_per_second * self.took.as_secs_f64()) as u32;
         limit.saturating_sub(meanwhile).clamp(limit / 2, limit - limit / 10)
     }
@@ -71,7 +86,7 @@ mod tests {
         for frames in [100, 200, 400, 800] {
             for _ in 0..20 {
                 now += Duration::from_millis(10);
-                growth.captured(frames);
+                growth.captured(frames, 20);
                 growth.looked(now);
             }
             let due = growth.due_at(1000);
@@ -85,6 +100,21 @@ mod tests {
         let wait = growth.time_until(80).as_secs_f64();
         assert!((0.0009..0.0011).contains(&wait), "{wait}");
         assert_eq!(Growth::new(now).time_until(1), Duration::MAX);
+    }
+
+    #[test]
+    fn with_few_commits_handovers_are_a_second_apart_but_the_wal_is_not_much_larger() {
+        for (frames_per_second, due) in [(10, 900), (900, 900), (2000, 2000), (3900, 3900), (100_000, 4000)] {
+            let mut now = Instant::now();
+            let mut growth = Growth::new(now);
+            for _ in 0..40 {
+                now += Duration::from_millis(100);
+                growth.captured(frames_per_second / 10, 20);
+                growth.looked(now);
+            }
+            let found = growth.due_at(1000);
+            assert!(found.abs_diff(due) <= due / 50, "{frames_per_second} a second: {found}");
+        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! The hash of an object's data: SHA-256 over the 128-bit XXH3 of each of its 64 KiB blocks.
+//! The hash of an object's LZ4 frame as it is stored: SHA-256 over the 128-bit XXH3 of each of its 64 KiB blocks.
+//!
+//! Of the stored bytes, for there is a third as many of them, and because two frames may hold the same data.
 //!
 //! A plain SHA-256 would be no safer: it finds accidents, as this does, and whoever can forge the data can forge the
 //! seal beside it. But without the processor's help it takes longer than everything else together that is done to a

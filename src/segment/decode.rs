@@ -2,7 +2,6 @@
 
 use std::io::Read;
 
-use super::content::ContentHasher;
 use super::lz4::{FrameReader, Lz4Fault, Part, Scratch};
 use super::{Seal, SealFault};
 
@@ -25,8 +24,6 @@ pub enum DecodeFault {
 /// Data handed out is not proved until [`Decoder::finish`] has returned: nothing made from it may be published before.
 pub struct Decoder<R> {
     frames: FrameReader<R>,
-    /// `None`: something else will prove the data.
-    content: Option<ContentHasher>,
     raw_bytes: u64,
     seal: Option<Seal>,
     ended: bool,
@@ -35,14 +32,13 @@ pub struct Decoder<R> {
 impl<R: Read> Decoder<R> {
     /// Reads the object that `input` yields.
     pub fn new(input: R) -> Self {
-        let content = Some(ContentHasher::new());
-        Self { frames: FrameReader::new(input), content, raw_bytes: 0, seal: None, ended: false }
+        Self { frames: FrameReader::new(input), raw_bytes: 0, seal: None, ended: false }
     }
 
     /// The same, but nothing is hashed: for data that something else proves, such as the digest of the database that
     /// is made of it. The buffers are used again.
     pub fn unproved(input: R, scratch: Scratch) -> Self {
-        Self { frames: FrameReader::unchecked(input, scratch), content: None, raw_bytes: 0, seal: None, ended: false }
+        Self { frames: FrameReader::unchecked(input, scratch), raw_bytes: 0, seal: None, ended: false }
     }
 
     /// The next block of data; `None` after the last.
@@ -53,14 +49,11 @@ impl<R: Read> Decoder<R> {
         while !self.ended {
             match self.frames.next()? {
                 Part::Block => {
-                    if let Some(content) = &mut self.content {
-                        content.update(self.frames.block());
-                    }
                     self.raw_bytes += self.frames.block().len() as u64;
                     return Ok(Some(self.frames.block()));
                 }
-                Part::Skippable(content) => {
-                    if let Some(seal) = Seal::from_skippable(&content)? {
+                Part::Skippable(magic, content) => {
+                    if let Some(seal) = Seal::from_skippable(magic, &content)? {
                         self.seal = Some(seal);
                     }
                 }
@@ -84,12 +77,12 @@ impl<R: Read> Decoder<R> {
     /// The same.
     pub fn finish_and_keep(mut self) -> Result<(Option<Seal>, Scratch), DecodeFault> {
         while self.next_block()?.is_some() {}
-        let scratch = self.frames.into_scratch();
+        let (scratch, stored) = self.frames.into_parts();
         let Some(seal) = self.seal else { return Ok((None, scratch)) };
         if seal.raw_bytes != self.raw_bytes {
             return Err(DecodeFault::Data("length"));
         }
-        if self.content.is_some_and(|content| seal.content != content.finish()) {
+        if stored.is_some_and(|stored| stored != seal.content) {
             return Err(DecodeFault::Data("content hash"));
         }
         Ok((Some(seal), scratch))

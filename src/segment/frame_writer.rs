@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use xxhash_rust::xxh32::{Xxh32, xxh32};
 
+use super::content::{ContentHash, ContentHasher};
 use super::lz4::{FRAME_MAGIC, STORED};
 
 /// Version 1, independent blocks, content checksum; no block checksums: Litestream 0.3.13 computes them wrongly.
@@ -24,6 +25,8 @@ pub(super) struct FrameWriter<W> {
     packed: Vec<u8>,
     table: CompressTable,
     content: Xxh32,
+    /// Of everything that has gone out.
+    stored: ContentHasher,
     begun: bool,
     /// What the header says of the size of blocks.
     block_field: u8,
@@ -42,6 +45,7 @@ impl<W: Write> FrameWriter<W> {
             packed: Vec::new(),
             table: CompressTable::small(),
             content: Xxh32::new(0),
+            stored: ContentHasher::new(),
             begun: false,
             block_field,
         }
@@ -67,13 +71,18 @@ impl<W: Write> FrameWriter<W> {
         Ok(())
     }
 
-    /// Ends the frame and returns the writer underneath.
-    pub(super) fn finish(mut self) -> io::Result<W> {
+    /// Ends the frame and returns the writer underneath, and the hash of the frame.
+    pub(super) fn finish(mut self) -> io::Result<(W, ContentHash)> {
         self.flush()?;
         self.begin()?;
-        self.out.write_all(&[0; 4])?;
-        self.out.write_all(&self.content.digest().to_le_bytes())?;
-        Ok(self.out)
+        self.put(&[0; 4])?;
+        self.put(&self.content.digest().to_le_bytes())?;
+        Ok((self.out, self.stored.finish()))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stored.update(bytes);
+        self.out.write_all(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -92,9 +101,9 @@ impl<W: Write> FrameWriter<W> {
             return Ok(());
         }
         let described = [FLAGS, self.block_field];
-        self.out.write_all(&FRAME_MAGIC.to_le_bytes())?;
-        self.out.write_all(&described)?;
-        self.out.write_all(&[(xxh32(&described, 0) >> 8) as u8])
+        self.put(&FRAME_MAGIC.to_le_bytes())?;
+        self.put(&described)?;
+        self.put(&[(xxh32(&described, 0) >> 8) as u8])
     }
 
     /// One block, stored as it is if compression does not make it shorter.
@@ -107,6 +116,8 @@ impl<W: Write> FrameWriter<W> {
         let len = compress_into_with_table(data, &mut self.packed, &mut self.table).map_err(io::Error::other)?;
         let (field, bytes) =
             if len < data.len() { (len as u32, &self.packed[..len]) } else { (data.len() as u32 | STORED, data) };
+        self.stored.update(&field.to_le_bytes());
+        self.stored.update(bytes);
         self.out.write_all(&field.to_le_bytes())?;
         self.out.write_all(bytes)
     }
@@ -121,7 +132,7 @@ mod tests {
     fn frame(pieces: &[&[u8]], expected_bytes: u64) -> Vec<u8> {
         let mut writer = FrameWriter::new(Vec::new(), expected_bytes);
         pieces.iter().for_each(|piece| writer.write(piece).unwrap());
-        writer.finish().unwrap()
+        writer.finish().unwrap().0
     }
 
     /// By the library, which knows nothing of this writer.

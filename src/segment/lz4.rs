@@ -7,6 +7,8 @@ use std::io::{self, Read};
 
 use xxhash_rust::xxh32::{Xxh32, xxh32};
 
+use super::content::{ContentHash, ContentHasher};
+
 pub(super) const FRAME_MAGIC: u32 = 0x184D_2204;
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 const SKIPPABLE_MASK: u32 = 0xFFFF_FFF0;
@@ -45,8 +47,8 @@ pub enum Lz4Fault {
 pub enum Part {
     /// Data is in [`FrameReader::block`].
     Block,
-    /// A skippable frame with this content.
-    Skippable(Vec<u8>),
+    /// A skippable frame with this magic and content.
+    Skippable(u32, Vec<u8>),
     /// The end.
     End,
 }
@@ -73,6 +75,8 @@ pub struct FrameReader<R> {
     frame: Option<Descriptor>,
     /// `None`: content checksums are passed by.
     content: Option<Xxh32>,
+    /// Of the data frames as they are stored; `None` as above.
+    stored: Option<ContentHasher>,
     content_bytes: u64,
     scratch: Scratch,
     len: usize,
@@ -81,19 +85,19 @@ pub struct FrameReader<R> {
 
 impl<R: Read> FrameReader<R> {
     pub fn new(input: R) -> Self {
-        let content = Some(Xxh32::new(0));
-        Self { input, frame: None, content, content_bytes: 0, scratch: Scratch::default(), len: 0, frames: 0 }
+        let (content, stored) = (Some(Xxh32::new(0)), Some(ContentHasher::new()));
+        Self { input, frame: None, content, stored, content_bytes: 0, scratch: Scratch::default(), len: 0, frames: 0 }
     }
 
-    /// The same, with used buffers, and without looking at content checksums.
+    /// The same, with used buffers, and without looking at checksums or hashing anything.
     pub fn unchecked(input: R, mut scratch: Scratch) -> Self {
         scratch.window.clear();
-        Self { scratch, content: None, ..Self::new(input) }
+        Self { scratch, content: None, stored: None, ..Self::new(input) }
     }
 
-    /// Its buffers, for the next one.
-    pub fn into_scratch(self) -> Scratch {
-        self.scratch
+    /// Its buffers, for the next one; and the hash of its data frames as they are stored, if it was made.
+    pub fn into_parts(self) -> (Scratch, Option<ContentHash>) {
+        (self.scratch, self.stored.map(ContentHasher::finish))
     }
 
     /// The data of the block that [`FrameReader::next`] announced.
@@ -115,8 +119,13 @@ impl<R: Read> FrameReader<R> {
                 return if self.frames > 0 { Ok(Part::End) } else { Err(Lz4Fault::Truncated) };
             };
             match magic {
-                FRAME_MAGIC => self.begin_frame()?,
-                _ if magic & SKIPPABLE_MASK == SKIPPABLE_MAGIC => return self.read_skippable().map(Part::Skippable),
+                FRAME_MAGIC => {
+                    self.note_stored(&FRAME_MAGIC.to_le_bytes());
+                    self.begin_frame()?;
+                }
+                _ if magic & SKIPPABLE_MASK == SKIPPABLE_MAGIC => {
+                    return Ok(Part::Skippable(magic, self.read_skippable()?));
+                }
                 // Litestream ignores what follows its frame.
                 _ if self.frames > 0 => return Ok(Part::End),
                 _ => return Err(Lz4Fault::Magic(magic)),
@@ -139,7 +148,7 @@ impl<R: Read> FrameReader<R> {
     }
 
     fn begin_frame(&mut self) -> Result<(), Lz4Fault> {
-        let [flags, block_field] = self.take::<2>()?;
+        let [flags, block_field] = self.take_stored::<2>()?;
         let mut covered = vec![flags, block_field];
         if flags >> 6 != 1 || flags & 0x02 != 0 || block_field & 0x8F != 0 {
             return Err(Lz4Fault::Damaged("frame header"));
@@ -148,13 +157,13 @@ impl<R: Read> FrameReader<R> {
             return Err(Lz4Fault::Damaged("it needs a dictionary"));
         }
         let content_bytes = if flags & 0x08 != 0 {
-            let field = self.take::<8>()?;
+            let field = self.take_stored::<8>()?;
             covered.extend(field);
             Some(u64::from_le_bytes(field))
         } else {
             None
         };
-        let [check] = self.take::<1>()?;
+        let [check] = self.take_stored::<1>()?;
         if check != (xxh32(&covered, 0) >> 8) as u8 {
             return Err(Lz4Fault::Damaged("frame header checksum"));
         }
@@ -181,7 +190,7 @@ impl<R: Read> FrameReader<R> {
 
     /// Reads a block; false at the end mark, whose checksum has then been verified.
     fn read_block(&mut self, frame: &Descriptor) -> Result<bool, Lz4Fault> {
-        let field = u32::from_le_bytes(self.take()?);
+        let field = u32::from_le_bytes(self.take_stored()?);
         if field == 0 {
             self.end_frame(frame)?;
             return Ok(false);
@@ -193,9 +202,15 @@ impl<R: Read> FrameReader<R> {
         let Scratch { compressed, block, window } = &mut self.scratch;
         compressed.resize(len, 0);
         self.input.read_exact(compressed).map_err(read_fault)?;
+        if let Some(stored) = &mut self.stored {
+            stored.update(compressed);
+        }
         if frame.block_checksums {
             let mut found = [0; 4];
             self.input.read_exact(&mut found).map_err(read_fault)?;
+            if let Some(stored) = &mut self.stored {
+                stored.update(&found);
+            }
             if u32::from_le_bytes(found) != xxh32(compressed, 0) {
                 return Err(Lz4Fault::Damaged("block checksum"));
             }
@@ -228,7 +243,7 @@ impl<R: Read> FrameReader<R> {
 
     fn end_frame(&mut self, frame: &Descriptor) -> Result<(), Lz4Fault> {
         if frame.content_checksum {
-            let found = u32::from_le_bytes(self.take()?);
+            let found = u32::from_le_bytes(self.take_stored()?);
             match self.content.as_ref().map(Xxh32::digest) {
                 Some(expected) if found != expected => return Err(Lz4Fault::Checksum { found, expected }),
                 _ => {}
@@ -248,6 +263,18 @@ impl<R: Read> FrameReader<R> {
         let mut content = Vec::new();
         let read = self.input.by_ref().take(u64::from(len)).read_to_end(&mut content).map_err(Lz4Fault::Read)?;
         if read < len as usize { Err(Lz4Fault::Truncated) } else { Ok(content) }
+    }
+
+    fn take_stored<const N: usize>(&mut self) -> Result<[u8; N], Lz4Fault> {
+        let bytes = self.take()?;
+        self.note_stored(&bytes);
+        Ok(bytes)
+    }
+
+    fn note_stored(&mut self, bytes: &[u8]) {
+        if let Some(stored) = &mut self.stored {
+            stored.update(bytes);
+        }
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Lz4Fault> {

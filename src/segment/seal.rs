@@ -42,7 +42,7 @@ const MAGIC: &[u8; 8] = b"LSHPSEAL";
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 const SKIPPABLE_HEADER: usize = 8;
-const FORMAT_VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 2;
 const FLAG_PARENT: u8 = 1;
 
 /// How many bytes from the end of an object hold most seals whole.
@@ -105,7 +105,7 @@ pub struct Seal {
     pub digest_after: StateDigest,
     /// Length of the data, uncompressed.
     pub raw_bytes: u64,
-    /// Hash of the data, uncompressed.
+    /// Hash of the LZ4 frame that holds the data.
     pub content: ContentHash,
     /// How the WAL's checksums read their input.
     pub order: ByteOrder,
@@ -137,8 +137,8 @@ pub enum SealFault {
     /// The object ends like a sealed one, but its seal is damaged.
     #[error("its seal is damaged ({0})")]
     Damaged(&'static str),
-    /// Written by a later version of this program.
-    #[error("its seal has version {0}, which this program does not know; use a newer one")]
+    /// Written by another version of this program.
+    #[error("its seal has version {0}, which this program does not know; use the version of lightship that wrote it")]
     Version(u8),
 }
 
@@ -180,8 +180,9 @@ impl Seal {
     }
 
     /// Reads the content of a skippable frame; `Ok(None)` if it is somebody else's frame.
-    pub(super) fn from_skippable(content: &[u8]) -> Result<Option<Self>, SealFault> {
-        if content.ends_with(MAGIC) { Self::from_content(content).map(Some) } else { Ok(None) }
+    pub(super) fn from_skippable(magic: u32, content: &[u8]) -> Result<Option<Self>, SealFault> {
+        let ours = magic == SKIPPABLE_MAGIC && content.ends_with(MAGIC);
+        if ours { Self::from_content(content).map(Some) } else { Ok(None) }
     }
 
     fn from_content(content: &[u8]) -> Result<Self, SealFault> {

@@ -117,13 +117,11 @@ fn our_object_that_is_cut_is_refused_or_at_least_has_no_seal() {
 
 /// The content checksum, the seal's own and its hash of the content stand behind each other.
 #[test]
-fn no_flipped_bit_of_our_object_yields_other_data_with_a_seal() {
-    let (data, mut object) = sealed_object(2);
+fn no_flipped_bit_of_our_object_leaves_it_a_seal() {
+    let (_, mut object) = sealed_object(2);
     for bit in 0..object.len() * 8 {
         object[bit / 8] ^= 1 << (bit % 8);
-        if let Ok((decoded, Some(_))) = decode(&object) {
-            assert!(decoded == data, "bit {bit}");
-        }
+        assert!(!matches!(decode(&object), Ok((_, Some(_)))), "bit {bit}");
         object[bit / 8] ^= 1 << (bit % 8);
     }
 }

@@ -16,15 +16,12 @@ use crate::history::ObjectName;
 use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
-/// Data of one segment, unless a single commit is larger: what stays in the processor's cache from one step to the
-/// next.
-const SEGMENT_BYTES: u64 = 1 << 20;
-/// A replica that is so far behind gets larger ones, which take less time for each byte. Small enough that what is
-/// under way can be kept in memory when the WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
-const SEGMENT_BYTES_BEHIND: u64 = 4 << 20;
-const BEHIND_BYTES: u64 = 8 << 20;
+/// Data of one segment, unless a single commit is larger. Each makes the disk sync twice, which a handover that holds
+/// the write lock has to wait for; but it should be small enough that what is under way can be kept in memory when the
+/// WAL is to restart ([`crate::follow::Limits::tail_bytes`]).
+const SEGMENT_BYTES: u64 = 3 << 20;
 /// A segment of this size does not wait for more commits.
-const FULL_BYTES: u64 = 640 << 10;
+const FULL_BYTES: u64 = 2 << 20;
 /// A segment up to this size is made in passing: that takes less than handing it to another thread.
 const LIGHT_BYTES: u64 = 64 << 10;
 /// Waits after a failure: the first, and the longest.
@@ -104,7 +101,7 @@ impl Shipper {
             self.start_scheduled_snapshot();
             self.start_ranges();
             let stopping = *stop.borrow();
-            let work = self.log.work(self.replica, self.segment_bytes());
+            let work = self.log.work(self.replica, SEGMENT_BYTES);
             if matches!(work, Work::Idle | Work::AwaitSnapshot) {
                 if stopping {
                     self.merge_all().await;
@@ -152,10 +149,6 @@ impl Shipper {
         }
     }
 
-    fn segment_bytes(&self) -> u64 {
-        if self.log.lag(self.replica) > BEHIND_BYTES { SEGMENT_BYTES_BEHIND } else { SEGMENT_BYTES }
-    }
-
     async fn ship(&self, work: Work) -> Result<(), Failure> {
         match work {
             Work::Segment(plan) => {
@@ -183,7 +176,7 @@ impl Shipper {
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
         self.end_index_before(&name, plan.header.page_size, plan.header.order).await?;
         let ahead = async {
-            match self.log.work_behind(&plan, self.segment_bytes()) {
+            match self.log.work_behind(&plan, SEGMENT_BYTES) {
                 Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,
                 _ => Ok(None),
             }

@@ -183,7 +183,7 @@ fn forged(change: impl Fn(&mut Vec<u8>)) -> Result<Tail, SealFault> {
 #[test]
 fn fields_that_contradict_each_other_are_refused_though_the_checksum_is_right() {
     assert!(matches!(forged(|_| ()), Ok(Tail::Sealed(..))));
-    assert_eq!(forged(|body| body[VERSION] = 2), Err(SealFault::Version(2)));
+    assert_eq!(forged(|body| body[VERSION] = 3), Err(SealFault::Version(3)));
     let senseless = Err(SealFault::Damaged("its fields make no sense"));
     for at in [KIND, ORDER, PAGE_SIZE, TO_INDEX, TO_OFFSET, FROM_OFFSET, SIZE_AFTER, RAW_BYTES, TIME] {
         assert_eq!(forged(|body| body[at] ^= 2), senseless, "byte {at}");
