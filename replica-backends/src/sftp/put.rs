@@ -131,7 +131,7 @@ impl SftpBackend {
         loop {
             match to_the_end(Temporary::create(Arc::clone(session), temporary_beside(path))).await {
                 Err(error) if is_missing(&error) && tries < FOLDERS_TRIES => {
-                    make_folder(session, folder_of(path)).await?
+                    make_folder(session, folder_of(path)).await?;
                 }
                 created => return created,
             }

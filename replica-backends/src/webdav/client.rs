@@ -100,7 +100,7 @@ impl Client {
                 *request.body_mut() = Some(reqwest::Body::wrap_stream(watched(pieces(bytes), &progress)));
             }
             Payload::Stream(stream) => {
-                *request.body_mut() = Some(reqwest::Body::wrap_stream(watched(stream, &progress)))
+                *request.body_mut() = Some(reqwest::Body::wrap_stream(watched(stream, &progress)));
             }
         }
         let mut builder = reqwest::RequestBuilder::from_parts(http.clone(), request);
