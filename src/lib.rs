@@ -2,6 +2,7 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod follow;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -50,6 +50,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// without objects counts depends on the store.
     async fn list_folders(&self, prefix: &str) -> Result<Vec<String>>;
 
+    /// Whether the store itself keeps [`Backend::put_new`] from replacing an object. If not, it is looked before each
+    /// put, and of two writers who look at the same moment the later replaces what the earlier has put.
+    async fn creates_atomically(&self) -> Result<bool>;
+
     /// Deletes many keys; one result a key, in the same order. A key that does not exist counts as deleted.
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>>;
 }

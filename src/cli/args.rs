@@ -17,8 +17,9 @@ use crate::config::replica_url;
 use crate::config::suggest::did_you_mean;
 
 pub use command::{
-    Command, ConfigSource, Databases, Demo, Generations, Ltx, PARALLELISM, Point, PointAction, Points, Replicate,
-    ReplicateSource, Restore, RestoreOutput, RestoreSource, Retention, Snapshots, Source, Until, Verify, Wal,
+    Command, ConfigSource, Databases, Demo, Doctor, Generations, Ltx, PARALLELISM, Point, PointAction, Points,
+    Replicate, ReplicateSource, Restore, RestoreOutput, RestoreSource, Retention, Snapshots, Source, Until, Verify,
+    Wal,
 };
 
 /// An end before the beginning: help, or an error in the command line.
@@ -135,6 +136,7 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
         flags::Command::Point(flags) => Command::Point(point::point(flags)?),
         flags::Command::Retention(flags) => Command::Retention(retention(flags)?),
         flags::Command::Verify(flags) => Command::Verify(verify(flags)?),
+        flags::Command::Doctor(flags) => Command::Doctor(doctor(flags)?),
         flags::Command::Version(flags) => {
             no_more_than(0, &flags.arguments)?;
             Command::Version
@@ -174,14 +176,25 @@ fn retention(flags: flags::Retention) -> Result<Retention, String> {
     Ok(Retention { source, replica: stated(flags.replica), keep, dry_run: flags.dry_run })
 }
 
-fn verify(flags: flags::Verify) -> Result<Verify, String> {
-    let config = config(flags.config);
+/// The arguments of a command that may be about several databases and URLs.
+fn sources(arguments: Vec<OsString>, config: &ConfigSource) -> Result<Vec<Source>, String> {
     let source = |argument: OsString| match argument.to_str().filter(|text| replica_url::is_url(text)) {
         Some(_) if config.path.is_some() => Err(URL_AND_CONFIG.to_owned()),
         Some(url) => Ok(Source::Url(url.to_owned())),
         None => Ok(Source::Database { path: argument.into(), config: config.clone() }),
     };
-    let sources = flags.arguments.into_iter().map(source).collect::<Result<_, _>>()?;
+    arguments.into_iter().map(source).collect()
+}
+
+fn doctor(flags: flags::Doctor) -> Result<Doctor, String> {
+    let config = config(flags.config);
+    let sources = sources(flags.arguments, &config)?;
+    Ok(Doctor { sources, replica: stated(flags.replica), json: flags.json, config })
+}
+
+fn verify(flags: flags::Verify) -> Result<Verify, String> {
+    let config = config(flags.config);
+    let sources = sources(flags.arguments, &config)?;
     let replica = stated(flags.replica);
     Ok(Verify { sources, replica, all: flags.all, full: flags.full, last: flags.last, json: flags.json, config })
 }

@@ -98,6 +98,9 @@ pub enum CliError {
     /// Not everything could be found out; what not has been reported.
     #[error("verification is inconclusive")]
     Inconclusive,
+    /// Something will not work; it has been reported.
+    #[error("not everything is as it should be")]
+    Unwell,
     /// No threads, or no descriptors.
     #[error("cannot start: {0}")]
     Runtime(io::Error),

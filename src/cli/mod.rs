@@ -5,6 +5,7 @@ pub mod argv;
 mod console;
 mod databases;
 mod demo;
+mod doctor;
 pub mod duration;
 mod error;
 mod generations;
@@ -64,6 +65,7 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Points(command) => points::run(&command, console),
         Command::Retention(command) => retention::run(&command, console),
         Command::Verify(command) => verify::run(&command, console),
+        Command::Doctor(command) => doctor::run(&command, console),
         Command::Version => {
             version::run(program, console);
             Ok(())

@@ -49,6 +49,21 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     }
 }
 
+/// Opens the replicas of all `sources`; of every database of the configuration if there is none.
+pub fn open_all(
+    sources: &[Source],
+    config: &ConfigSource,
+    only: Option<&str>,
+    console: &Console,
+) -> Result<Vec<Replicas>, CliError> {
+    if !sources.is_empty() {
+        return sources.iter().map(|source| open(source, only, console)).collect();
+    }
+    let (config, _) = load_config(config, console)?;
+    let stores = Stores::default();
+    config.databases.iter().map(|database| of_database(database, only, &stores)).collect()
+}
+
 /// Opens the replicas of a configured database, or the one called `only`.
 pub fn of_database(database: &DatabaseConfig, only: Option<&str>, stores: &Stores) -> Result<Replicas, CliError> {
     let wanted: Vec<_> = database.replicas.iter().filter(|r| only.is_none_or(|name| r.name == name)).collect();

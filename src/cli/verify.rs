@@ -3,14 +3,12 @@
 //! Exit codes: 0 ok, 2 failed, 3 inconclusive; 1 if there was nothing to verify. JSON: an array of objects with
 //! `database` (null for a URL) and what `Verification::to_json` has.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
-use super::args::{ConfigSource, Source, Verify};
+use super::args::Verify;
 use super::console::Console;
 use super::error::CliError;
-use super::replicas::{self, Replicas};
+use super::replicas;
 use super::restore::Terminal;
 use super::{block_on, listing};
 use crate::restore::NamedBackend;
@@ -27,7 +25,7 @@ pub fn run(command: &Verify, console: &Console) -> Result<(), CliError> {
     };
     let mut worst = Outcome::Ok;
     let mut answers = Vec::new();
-    for replicas in opened(command, console)? {
+    for replicas in replicas::open_all(&command.sources, &command.config, command.replica.as_deref(), console)? {
         for replica in &replicas.backends {
             let (outcome, mut answer, text) = if command.last {
                 last(replica)?
@@ -74,16 +72,4 @@ fn last(replica: &NamedBackend) -> Result<(Outcome, Value, String), CliError> {
         answer,
         format!("replica {name}: {}\n  not known: {why}\n", Outcome::Inconclusive.name()),
     ))
-}
-
-/// The replicas of every database and URL that is named; of every database of the configuration if none is.
-fn opened(command: &Verify, console: &Console) -> Result<Vec<Replicas>, CliError> {
-    let only = command.replica.as_deref();
-    if !command.sources.is_empty() {
-        return command.sources.iter().map(|source| replicas::open(source, only, console)).collect();
-    }
-    let (config, _) = replicas::load_config(&command.config, console)?;
-    let quiet = ConfigSource { ..command.config.clone() };
-    let database = |path: &PathBuf| Source::Database { path: path.clone(), config: quiet.clone() };
-    config.databases.iter().map(|d| replicas::open(&database(&d.path), only, console)).collect()
 }

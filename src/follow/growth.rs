@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 /// What a handover takes until one has been seen.
 const TOOK_FIRST: Duration = Duration::from_millis(10);
-/// Handovers come no closer together than this where the application does not mind a larger WAL: up to so many times
-/// the limit, with no more commits a second than this, for each of them tries in vain to checkpoint.
-const APART: Duration = Duration::from_secs(1);
+/// An application does not mind a WAL of up to so many times the limit if it has no more commits a second than this, for
+/// each of them tries in vain to checkpoint.
 const LARGER: u32 = 4;
 const COMMITS_MAX: f64 = 1000.0;
 /// Growth that is seen sooner than this after the last look tells little of the rate.
@@ -57,10 +56,10 @@ impl Growth {
     }
 
     /// The number of frames from which on a handover is due if it should be over at `limit`: from half of it to 9/10;
-    /// or with few commits a second, up to some times as many.
-    pub(super) fn due_at(&self, limit: u32) -> u32 {
+    /// or with few commits a second, up to some times as many, so that handovers are so far `apart`.
+    pub(super) fn due_at(&self, limit: u32, apart: Duration) -> u32 {
         if self.commits_per_second <= COMMITS_MAX {
-            let apart = (self.frames_per_second * APART.as_secs_f64()) as u32;
+            let apart = (self.frames_per_second * apart.as_secs_f64()) as u32;
             return apart.clamp(limit - limit / 10, limit.saturating_mul(LARGER));
         }
         let meanwhile = (self.frames_per_second * self.took.as_secs_f64()) as u32;
@@ -81,7 +80,7 @@ mod tests {
     fn the_faster_the_wal_grows_and_the_longer_a_handover_takes_the_sooner_it_begins() {
         let mut now = Instant::now();
         let mut growth = Growth::new(now);
-        assert_eq!(growth.due_at(1000), 900, "nothing is known yet");
+        assert_eq!(growth.due_at(1000, Duration::from_secs(1)), 900, "nothing is known yet");
         let mut last = 900;
         for frames in [100, 200, 400, 800] {
             for _ in 0..20 {
@@ -89,14 +88,14 @@ mod tests {
                 growth.captured(frames, 20);
                 growth.looked(now);
             }
-            let due = growth.due_at(1000);
+            let due = growth.due_at(1000, Duration::from_secs(1));
             assert!(due <= last && (500..=900).contains(&due), "{frames} in 10 ms: {due}");
             last = due;
         }
         assert_eq!(last, 500, "never sooner than at half of the limit");
         growth.looked(now);
         (0..20).for_each(|_| growth.handed_over(Duration::from_millis(1)));
-        assert_eq!(growth.due_at(1000), 900, "a handover that is over in no time begins late");
+        assert_eq!(growth.due_at(1000, Duration::from_secs(1)), 900, "a handover that is over in no time begins late");
         let wait = growth.time_until(80).as_secs_f64();
         assert!((0.0009..0.0011).contains(&wait), "{wait}");
         assert_eq!(Growth::new(now).time_until(1), Duration::MAX);
@@ -112,7 +111,7 @@ mod tests {
                 growth.captured(frames_per_second / 10, 20);
                 growth.looked(now);
             }
-            let found = growth.due_at(1000);
+            let found = growth.due_at(1000, Duration::from_secs(1));
             assert!(found.abs_diff(due) <= due / 50, "{frames_per_second} a second: {found}");
         }
     }
@@ -120,6 +119,6 @@ mod tests {
     #[test]
     fn a_tiny_limit_is_kept_too() {
         let growth = Growth::new(Instant::now());
-        assert_eq!([0, 1, 2, 9, 10].map(|limit| growth.due_at(limit)), [0, 1, 2, 9, 9]);
+        assert_eq!([0, 1, 2, 9, 10].map(|limit| growth.due_at(limit, Duration::ZERO)), [0, 1, 2, 9, 9]);
     }
 }

@@ -56,10 +56,15 @@ impl Follower {
         let now = Instant::now();
         let frames = self.tail_frames().unwrap_or(0);
         let by_time = self.limits.checkpoint_interval.map(|interval| self.handover_at + interval);
-        if wanted || frames >= self.growth.due_at(self.limits.checkpoint_pages) {
+        if wanted || frames >= self.due_at() {
             return Some(now.max(self.not_before));
         }
         by_time.map(|at| at.max(self.not_before))
+    }
+
+    /// The number of frames from which on a handover is due.
+    fn due_at(&self) -> u32 {
+        self.growth.due_at(self.limits.checkpoint_pages, self.limits.checkpoint_apart)
     }
 
     /// When to look again: when a handover is due, or the WAL will have grown so much, if that is so soon that neither
@@ -72,7 +77,7 @@ impl Follower {
         }
         // Guarded, the next frame begins a new WAL.
         let have = if self.hold == Hold::Guarded { 0 } else { self.tail_frames().unwrap_or(0) };
-        let left = self.growth.due_at(self.limits.checkpoint_pages).saturating_sub(have);
+        let left = self.due_at().saturating_sub(have);
         let wait = self.growth.time_until(left).max(LOOK_MIN);
         let grown = (wait < LOOK_MAX).then(|| now + wait);
         due.into_iter().chain(grown).min()

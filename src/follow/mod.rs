@@ -54,6 +54,8 @@ use wal_file::WalFile;
 pub struct Limits {
     /// A handover is due when the WAL has this many frames.
     pub checkpoint_pages: u32,
+    /// With few commits a second, handovers come no closer together than this, until the WAL is some times as large.
+    pub checkpoint_apart: Duration,
     /// A handover is due this long after the last one, if anything was written; `None`: never by time.
     pub checkpoint_interval: Option<Duration>,
     /// Unshipped bytes that may be kept in memory so that the WAL can restart.
@@ -72,6 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             checkpoint_pages: 1000,
+            checkpoint_apart: Duration::from_secs(1),
             checkpoint_interval: Some(Duration::from_secs(60)),
             tail_bytes: 12 << 20,
             wal_bytes: 1 << 30,

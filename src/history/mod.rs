@@ -24,5 +24,5 @@ pub use restore_plan::{PlannedEnd, PlannedObject, RestorePlan, Target};
 pub use route::covers;
 pub use runs::{Run, runs};
 pub use seals::{NeedsSeals, Sealing, Seals};
-pub use thinned::Thinned;
+pub use thinned::{Thinned, leads_to};
 pub use timeline::{Bounds, all_bounds, bounds, end};

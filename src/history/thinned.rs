@@ -80,7 +80,8 @@ impl Thinned {
 }
 
 /// Where an object leads to: the beginning of an index. Of the segments of an index, that of the next.
-fn leads_to(name: &ObjectName) -> Option<Index> {
+#[must_use]
+pub fn leads_to(name: &ObjectName) -> Option<Index> {
     match *name {
         ObjectName::Snapshot(_, index) => Some(index),
         ObjectName::Segment(_, index, _) => index.next(),

@@ -13,6 +13,7 @@ const HEADER_BYTES: usize = 100;
 const CHANGE_COUNTER: usize = 24;
 const SIZE: usize = 28;
 const VERSION_VALID_FOR: usize = 92;
+const VERSION: usize = 96;
 
 /// What the first bytes of a database file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,16 @@ impl Connection {
             }
             _ => Err(Error::NotADatabase),
         }
+    }
+
+    /// Version of the SQLite that last wrote the header, such as 3045001; 0 if there is none, or none that says.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn written_by(&self) -> Result<u32, Error> {
+        let mut field = [0; 4];
+        self.read_database(VERSION as u64, &mut field)?;
+        Ok(u32::from_be_bytes(field))
     }
 
     /// Size of the database file in bytes.

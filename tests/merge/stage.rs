@@ -59,7 +59,12 @@ impl Stage {
         .unwrap();
         let backend = Arc::new(FileBackend::new(folder.path().join("replica")));
         // About sixty commits an index.
-        let limits = Limits { checkpoint_pages: 300, checkpoint_interval: None, ..Limits::default() };
+        let limits = Limits {
+            checkpoint_pages: 300,
+            checkpoint_apart: Duration::ZERO,
+            checkpoint_interval: None,
+            ..Limits::default()
+        };
         Self { folder, app, commits: 0, backend, limits }
     }
 

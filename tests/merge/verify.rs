@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lightship::daemon::plan_for;
 use lightship::history::retention::{Policy, RetentionPlan, Tier};
-use lightship::history::{ObjectName, Seals};
+use lightship::history::{ObjectName, Seals, Thinned};
 use lightship::restore::{NamedBackend, Silent};
 use lightship::segment::{Seal, SealKind, Tail};
 use lightship::ship::prune;
@@ -224,6 +224,28 @@ async fn what_retention_has_removed_is_not_missed_and_all_else_is() {
             assert!(first.get() > 0 || verified(&untold).outcome() == Outcome::Failed);
         });
     }
+}
+
+/// The first version only asked what stands behind a hole: a state that retention had kept alone could vanish.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_retention_has_kept_alone_is_missed() {
+    let mut store = store(&recorded(&[70, 140]).await);
+    tokio::task::block_in_place(|| {
+        let snapshots: Vec<_> = names(&store).into_iter().filter(|n| matches!(n, ObjectName::Snapshot(..))).collect();
+        let [_, alone, newest] = snapshots[..] else { panic!("{snapshots:?}") };
+        for name in names(&store) {
+            let begins = name.range().map_or(name.index(), |range| range.from);
+            if name != alone && begins < newest.index() {
+                store.objects.remove(&name.key().unwrap());
+            }
+        }
+        let mut record = Thinned { before: Stage::time(COMMITS), ..Thinned::default() };
+        record.ends.entry(alone.generation()).or_default().insert(alone.index());
+        store.put(RETENTION, record.to_json().into_bytes(), 0);
+        assert_ok(&store, "a snapshot alone");
+        store.objects.remove(&alone.key().unwrap());
+        assert_failed(&store, "without it");
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

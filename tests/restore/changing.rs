@@ -139,6 +139,10 @@ impl Backend for Changing {
         self.now().list_folders(prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.now().creates_atomically().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         self.now().delete(keys).await
     }

@@ -129,6 +129,10 @@ impl Backend for Shifting {
         self.now().list_folders(prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.now().creates_atomically().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         self.after.delete(keys).await
     }

@@ -95,6 +95,10 @@ impl Backend for MemoryStore {
         Ok(folders)
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         keys.iter().map(|key| Err(self.error(ErrorKind::PermissionDenied, Operation::Delete, key))).collect()
     }

@@ -3,7 +3,7 @@
 use super::files::File;
 
 /// Each module and what it may use of this crate. What is not listed may use everything.
-const MODULES: [(&str, &[&str]); 11] = [
+const MODULES: [(&str, &[&str]); 12] = [
     ("types", &[]),
     ("wal", &["types"]),
     ("segment", &["types", "wal"]),
@@ -14,6 +14,7 @@ const MODULES: [(&str, &[&str]); 11] = [
     ("follow", &["types", "wal", "segment", "sqlite"]),
     ("ship", &["types", "wal", "segment", "history", "follow"]),
     ("restore", &["types", "wal", "segment", "ltx", "history"]),
+    ("doctor", &["types", "sqlite"]),
     ("verify", &["types", "wal", "segment", "history", "sqlite", "follow", "ship", "restore"]),
 ];
 /// Above all of those: uses everything but what is above it.

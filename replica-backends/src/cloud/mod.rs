@@ -193,6 +193,11 @@ impl Backend for CloudBackend {
         self.sub_folders(prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        let store = self.store(Operation::Put, "").await?;
+        Ok(self.creation(store.as_ref()).await? == Creation::Atomic)
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         let mut results = Vec::with_capacity(keys.len());
         let mut wanted = Vec::new();

@@ -123,6 +123,10 @@ impl Backend for FileBackend {
         self.sub_folders(prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         self.delete_all(keys).await
     }

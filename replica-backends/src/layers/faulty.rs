@@ -174,6 +174,10 @@ impl Backend for Faulty {
         pending.end(Operation::List, prefix, self.inner.list_folders(prefix).await)
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.inner.creates_atomically().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         let mut begun = Vec::with_capacity(keys.len());
         for key in keys {

@@ -160,6 +160,10 @@ impl Backend for Meter {
         self.begin(Operation::List).end(self.inner.list_folders(prefix).await)
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.inner.creates_atomically().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         let cell = self.begin(Operation::Delete);
         self.inner.delete(keys).await.into_iter().map(|result| cell.end(result)).collect()

@@ -162,6 +162,10 @@ impl Backend for Retry {
         self.run(|| self.inner.list_folders(prefix)).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.run(|| self.inner.creates_atomically()).await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         let mut attempts = Attempts::begin(self);
         let mut results = self.inner.delete(keys).await;

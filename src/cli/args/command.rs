@@ -32,6 +32,8 @@ pub enum Command {
     Retention(Retention),
     /// Check replicas.
     Verify(Verify),
+    /// Find out what is wrong.
+    Doctor(Doctor),
     /// Say which version this is.
     Version,
     /// Show the whole cycle on a database made for the purpose.
@@ -164,6 +166,19 @@ pub struct Restore {
     pub dry_run: bool,
     /// Whether to show progress on a terminal.
     pub progress: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doctor {
+    /// Of what; of everything in the configuration if nothing is named.
+    pub sources: Vec<Source>,
+    /// The configuration, if nothing is named.
+    pub config: ConfigSource,
+    /// Only this replica.
+    pub replica: Option<String>,
+    /// Whether the answer is JSON.
+    pub json: bool,
 }
 
 /// `verify`

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use crate::cli::argv::{Arguments, Flag};
 
 /// The names of the commands.
-pub const COMMANDS: [&str; 13] = [
+pub const COMMANDS: [&str; 14] = [
     "databases",
     "generations",
     "snapshots",
@@ -20,6 +20,7 @@ pub const COMMANDS: [&str; 13] = [
     "restore",
     "retention",
     "verify",
+    "doctor",
     "version",
     "demo",
 ];
@@ -63,6 +64,8 @@ pub enum Command {
     Retention(Retention),
     /// Check every object of replicas, and compare them with their databases
     Verify(Verify),
+    /// Find out what keeps databases from being replicated, and try the stores of their replicas
+    Doctor(Doctor),
     /// Print the version
     Version(Nothing),
     /// Show replication and restore on a database made for the purpose
@@ -300,6 +303,20 @@ pub struct Verify {
     /// Only tell what the last scheduled verification (validation-interval) found
     #[arg(long, conflicts_with_all = ["all", "full"])]
     pub last: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub config: Config,
+    /// Only this replica of the database
+    #[arg(long, value_name = "NAME")]
+    pub replica: Option<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Entry, History, ObjectName, PlannedObject, Thinned};
+use crate::history::{Entry, History, ObjectName, PlannedObject, Thinned, leads_to};
 use crate::types::{Generation, Index, Offset, Timestamp};
 
 /// So many objects are checked before what was found is kept, unless a single index has more.
@@ -58,6 +58,21 @@ impl Listing {
     /// Where the last object stands.
     pub fn last(&self) -> Option<Index> {
         self.entries.last().map(|entry| standing(&entry.name))
+    }
+
+    /// The places to which, as retention has written down, something leads, and nothing does.
+    pub fn unreached(&self) -> BTreeSet<Index> {
+        let mut ends = self.context.ends.clone();
+        if self.context.deleting_before.is_some() {
+            return BTreeSet::new();
+        }
+        for Entry { name, .. } in &self.entries {
+            leads_to(name).map(|index| ends.remove(&index));
+            if matches!(name, ObjectName::Segment(..)) {
+                ends.remove(&name.index());
+            }
+        }
+        ends
     }
 
     /// What is to be fetched, in bytes.

@@ -14,7 +14,7 @@ use super::suspicion::{READS, Suspicion};
 use super::walk::Walk;
 use super::{Checked, Comparison, LiveState, VerifyError};
 use crate::history::keys::{RETENTION, generation_folder, ranges};
-use crate::history::{Catalog, ObjectName, Sealing, Thinned};
+use crate::history::{Catalog, ObjectName, Sealing, Thinned, plan_key};
 use crate::restore::download::read;
 use crate::restore::{ARRIVALS_AHEAD, Progress, Source, fetch};
 use crate::types::{Generation, Index};
@@ -54,7 +54,19 @@ pub async fn verify_generation(
     while let Some(index) = from.filter(|index| Some(*index) <= goal) {
         (walk, from) = stages.settle(walk, index, &mut listing).await?;
     }
-    Ok(walk.finish())
+    let mut checked = walk.finish();
+    // Twice: retention may have been at work.
+    let mut unreached = listing.unreached();
+    if !unreached.is_empty() {
+        let again = stages.list().await?.unreached();
+        unreached.retain(|index| again.contains(index));
+    }
+    for index in unreached {
+        let snapshot = plan_key(&ObjectName::Snapshot(generation, index));
+        checked
+            .fault(snapshot, &"retention has kept what leads there, and it is missing: this, or what comes before it");
+    }
+    Ok(checked)
 }
 
 impl Stages<'_> {

@@ -68,7 +68,7 @@ fn litestream_0_3() -> std::path::PathBuf {
 
 /// Replicates, is killed, continues; several indexes, with merging.
 fn assert_replicates(cloud: &mut Cloud) {
-    cloud.scene.database_keys = "min-checkpoint-page-count: 50".to_owned();
+    cloud.scene.database_keys = "min-checkpoint-page-count: 15".to_owned();
     let replicator = cloud.replicate(&ours());
     replicator.wait_for("snapshot written");
     let mut writer = cloud.scene.writer(&["--commits", "100", "--pause", "0.01", "--autocheckpoint", "0", "--stay"]);
@@ -95,7 +95,7 @@ fn what_goes_to_azure_is_restored_by_us_and_by_litestream() {
 fn what_litestream_wrote_to_azure_is_restored() {
     let mut cloud = Cloud::azure();
     // Its own keys only.
-    cloud.scene.database_keys = "min-checkpoint-page-count: 50".to_owned();
+    cloud.scene.database_keys = "min-checkpoint-page-count: 15".to_owned();
     let replicator = cloud.replicate(&litestream_0_3());
     replicator.wait_for("snapshot written");
     let mut writer = cloud.scene.writer(&["--commits", "100", "--pause", "0.01"]);

@@ -2,6 +2,7 @@
 
 mod append_only;
 mod clouds;
+mod doctor;
 mod economy;
 mod faults;
 mod interop;
