@@ -7,7 +7,7 @@ use russh_sftp::protocol::{OpenFlags, StatusCode};
 
 use super::failure::{is_missing, status};
 use super::open_file::OpenFile;
-use super::put::{Temporary, temporary_beside};
+use super::put::{Temporary, make_folder, temporary_beside};
 use super::session::Session;
 use super::{SftpBackend, folder_of};
 use crate::{Backend, Error, ErrorKind, Operation, Result};
@@ -70,6 +70,17 @@ impl SftpBackend {
             Err(error) if status(&error).is_some() && session.sftp.lstat(path).await.is_ok() => Err(NamingError::Taken),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    pub(super) async fn creation_is_atomic(&self) -> Result<bool> {
+        let session = self.session(Operation::Put, "").await?;
+        let probe = self.within("create-probe");
+        let found = async {
+            make_folder(&session, folder_of(&probe)).await?;
+            self.host.creation.get_or_try_init(|| self.find_out(&session, &probe)).await
+        };
+        let failed = |error| self.failed(&session, Operation::Put, "", "trying to replace a file", &error);
+        Ok(*found.await.map_err(failed)? != Creation::LookFirst)
     }
 
     /// Finds out once for a host, with two files beside `path` that go away.

@@ -238,6 +238,10 @@ impl Backend for SftpBackend {
         walk::sub_folders(self, prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.creation_is_atomic().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         self.delete_all(keys).await
     }

@@ -189,8 +189,8 @@ fn cut(mut chunk: Bytes) -> Vec<Bytes> {
 }
 
 /// Makes `folder`, and those that it is in as far as they are missing.
-async fn make_folder(session: &Session, folder: &str) -> Result<(), SftpError> {
-    let mut missing = vec![folder];
+pub(super) async fn make_folder(session: &Session, folder: &str) -> Result<(), SftpError> {
+    let mut missing = if folder.is_empty() { Vec::new() } else { vec![folder] };
     while let Some(folder) = missing.last() {
         match session.sftp.mkdir(*folder, FileAttributes::empty()).await {
             Ok(_) => {}

@@ -69,6 +69,7 @@ async fn a_folder_of_a_host_passes() {
 async fn a_host_without_extensions_creates_and_replaces_too() {
     let host = SftpHost::with(&["-P", "hardlink,posix-rename,fsync,statvfs"]);
     let store = folder(&host, options(&host), "app");
+    assert!(store.creates_atomically().await.unwrap());
     let contents: Vec<Bytes> = (0..8).map(|racer| Bytes::from(vec![racer; 100])).collect();
     for round in 0..8 {
         let key = format!("race/{round}");

@@ -174,6 +174,10 @@ impl Backend for WebdavBackend {
         walk::sub_folders(self, prefix).await
     }
 
+    async fn creates_atomically(&self) -> Result<bool> {
+        self.creation_is_refused().await
+    }
+
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         self.delete_all(keys).await
     }

@@ -38,6 +38,13 @@ impl Temporary {
     fn path(&self) -> &str {
         self.path.as_deref().unwrap_or_default()
     }
+
+    /// Removes it now. Whether that succeeds does not matter: what stays behind is no object.
+    async fn remove(mut self) {
+        if let Some(path) = self.path.take() {
+            drop(self.backend.server.client.send("DELETE", &path, &[], Payload::None).await);
+        }
+    }
 }
 
 impl Drop for Temporary {
@@ -193,6 +200,15 @@ impl WebdavBackend {
         Ok(())
     }
 
+    /// Whether the server refuses to replace; of two requests at the same moment the protocol promises nothing.
+    pub(super) async fn creation_is_refused(&self) -> Result<bool> {
+        let failed = |failure| self.failed(Operation::Put, "", "trying to replace a file", &failure);
+        self.make_folder(&self.root).await.map_err(failed)?;
+        let _one_at_a_time = self.server.naming.lock().await;
+        let creation = self.server.creation.get_or_try_init(|| self.find_out(&self.root)).await.map_err(failed)?;
+        Ok(*creation == Creation::Move)
+    }
+
     /// Finds out once for a server, with two files in `folder` that go away.
     async fn find_out(&self, folder: &str) -> Result<Creation, Failure> {
         let mut files = Vec::new();
@@ -202,7 +218,11 @@ impl WebdavBackend {
             self.server.client.send("PUT", &path, &[], Payload::Whole(Bytes::from_static(b"probe\n"))).await?;
             files.push(Temporary { backend: self.clone(), path: Some(path) });
         }
-        match self.move_file(files[0].path(), files[1].path(), false).await {
+        let moved = self.move_file(files[0].path(), files[1].path(), false).await;
+        for file in files {
+            file.remove().await;
+        }
+        match moved {
             Err(failure) if failure.status() == Some(412) => Ok(Creation::Move),
             Err(failure) => Err(failure),
             Ok(()) => {

@@ -76,6 +76,7 @@ async fn a_folder_of_a_webdav_server_passes() {
 async fn a_server_that_replaces_although_it_should_not_is_looked_at_before_each_put() {
     let place = Place::new(&["--replace"]);
     let store = place.options().open().folder("app");
+    assert!(!store.creates_atomically().await.unwrap());
     store.put_new("a/x", body()).await.unwrap();
     let error = store.put_new("a/x", Bytes::from_static(b"other").into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
@@ -88,6 +89,7 @@ async fn a_server_that_replaces_although_it_should_not_is_looked_at_before_each_
 async fn a_folder_is_never_deleted_with_what_is_in_it() {
     let place = Place::new(&[]);
     let store = place.options().open().folder("app");
+    assert!(store.creates_atomically().await.unwrap());
     store.put_new("a/b/x", body()).await.unwrap();
     let many = (0..20).map(|number| format!("a/none-{number}")).chain(["a/b".to_owned()]).collect::<Vec<_>>();
     for keys in [vec!["a".to_owned(), "a/b".to_owned()], many] {
