@@ -50,7 +50,8 @@ async def serve():
     with open(f"{folder}/../password_host_key.pub", "wb") as file:
         file.write(host_key.export_public_key())
     sftp = lambda channel: asyncssh.SFTPServer(channel, chroot=folder)
-    server = await asyncssh.listen("127.0.0.1", 0, server_factory=Server, server_host_keys=[host_key], sftp_factory=sftp)
+    options = {"server_factory": Server, "server_host_keys": [host_key], "sftp_factory": sftp}
+    server = await asyncssh.listen("127.0.0.1", 0, **options)
     print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.Event().wait()
 

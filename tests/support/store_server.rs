@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-#[path = "sftp_server.rs"]
+#[path = "../support/sftp_server.rs"]
 mod sftp_server;
 
 pub use sftp_server::{SftpHost, all_files, password_host};

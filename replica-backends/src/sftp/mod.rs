@@ -108,8 +108,8 @@ impl Host {
         SftpBackend { host: Arc::clone(self), root: path.to_owned(), swept: Arc::default() }
     }
 
-    /// The connection; a new one if there is none, or if it has broken. Those who wait while one attempt fails share its
-    /// failure, so that a dead host costs each of them one attempt's time.
+    /// The connection; a new one if there is none, or if it has broken. Those who wait while one attempt fails share
+    /// its failure, so that a dead host costs each of them one attempt's time.
     async fn session(&self) -> Result<Arc<Session>, (ErrorKind, String)> {
         let seen = self.attempts.load(Ordering::Acquire);
         let mut kept = self.kept.lock().await;

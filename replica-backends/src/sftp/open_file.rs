@@ -20,7 +20,7 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens the file at `path`. If this is dropped half way, the file may stay open: see [`super::session::to_the_end`].
+    /// Opens the file at `path`. If this is dropped half way, it may stay open: see [`super::session::to_the_end`].
     pub(super) async fn open(session: Arc<Session>, path: String, flags: OpenFlags) -> Result<Self, SftpError> {
         let permit = Arc::clone(&session.files).acquire_owned().await;
         let permit = permit.map_err(|error| SftpError::UnexpectedBehavior(error.to_string()))?;
