@@ -85,6 +85,17 @@ pub enum ByteRange {
     Suffix(u64),
 }
 
+impl ByteRange {
+    /// From where to where it reaches in an object of `size` bytes.
+    pub(crate) fn within(self, size: u64) -> (u64, u64) {
+        match self {
+            Self::All => (0, size),
+            Self::Slice { start, len } => (start.min(size), start.saturating_add(len).min(size)),
+            Self::Suffix(len) => (size.saturating_sub(len), size),
+        }
+    }
+}
+
 /// The bytes of an object on their way into a store. A body can be opened again, so a layer may retry.
 #[derive(Clone)]
 pub struct Body {

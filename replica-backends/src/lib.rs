@@ -1,8 +1,8 @@
 //! The places Lightship keeps replicas.
 //!
 //! A [`Backend`] speaks keys and bytes only: it knows nothing of generations, segments or seals. Drivers live in
-//! one module each ([`mod@file`]; [`mod@s3`], [`mod@gcs`] and [`mod@azure`] on [`mod@cloud`]); [`layers`] stack on any
-//! backend; [`conformance`] is the suite that all must pass.
+//! one module each ([`mod@file`]; [`mod@sftp`]; [`mod@webdav`]; [`mod@s3`], [`mod@gcs`] and [`mod@azure`] on
+//! [`mod@cloud`]); [`layers`] stack on any backend; [`conformance`] is the suite that all must pass.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -38,9 +38,13 @@ pub mod gcs;
 mod key;
 pub mod layers;
 pub mod s3;
+pub mod sftp;
 #[cfg(test)]
 #[path = "../../tests/support/store_server.rs"]
 mod store_server;
+mod temporary;
+mod walk;
+pub mod webdav;
 
 pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
 pub use error::{Error, ErrorKind, Operation, Result};

@@ -29,9 +29,6 @@ pub enum CliError {
     /// The database is configured without replicas.
     #[error("database {} has no replicas in the configuration", .0.display())]
     NoReplicas(PathBuf),
-    /// The store cannot be used by this version.
-    #[error("replica {0}: this version has no driver for {1}")]
-    NoDriver(String, String),
     /// Some replicas could not be read; each has been reported.
     #[error("{unread} of {all} replicas could not be listed")]
     Unlisted {

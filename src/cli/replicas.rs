@@ -82,8 +82,6 @@ pub fn of_database(database: &DatabaseConfig, only: Option<&str>, stores: &Store
 
 fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> Result<NamedBackend, CliError> {
     replica.ensure_supported(database)?;
-    let backend = stores
-        .open(replica, database, None)
-        .ok_or_else(|| CliError::NoDriver(replica.name.clone(), replica.target.to_string()))?;
+    let backend = stores.open(replica, database, None)?;
     Ok(NamedBackend { name: replica.name.clone(), backend })
 }

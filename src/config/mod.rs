@@ -27,7 +27,9 @@ pub use locate::{CONFIG_VARIABLE, locate};
 pub use resolved::{AgeConfig, Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig, RetentionTier};
 pub use resolved::{default_meta_path, default_sync_interval};
 pub use secret::Secret;
-pub use target::{AbsLogin, AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Login, S3Target, SftpTarget};
+pub use target::{
+    AbsLogin, AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Login, S3Target, SftpTarget, WebdavTarget,
+};
 
 /// Reads the configuration in the file at `path`; `expand` says whether variables in its text are replaced.
 pub fn load(path: &Path, environment: &Environment, expand: bool) -> Result<Config, ConfigError> {

@@ -113,6 +113,11 @@ keys! {
         user: String = "user",
         password: Secret = "password",
         key_path: String = "key-path",
+        host_key: String = "host-key",
+        // May hold a password.
+        webdav_url: Secret = "webdav-url",
+        webdav_username: String = "webdav-username",
+        webdav_password: Secret = "webdav-password",
         age: RawAge = "age",
     }
 }

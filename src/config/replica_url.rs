@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::Secret;
-use super::target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget};
+use super::target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget, WebdavTarget};
 
 /// The text is not the URL of a replica. The messages hold no password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum ReplicaUrlError {
     #[error("replica url scheme required: {0}")]
     SchemeRequired(String),
     /// No replica has this scheme.
-    #[error("unknown replica type in url: {0:?}; known are file, s3, gcs, abs and sftp")]
+    #[error("unknown replica type in url: {0:?}; known are file, s3, gcs, abs, sftp, webdav and webdavs")]
     UnknownScheme(String),
     /// A percent sign without two hex digits after it.
     #[error("invalid percent escape in replica url; write %25 for a percent sign")]
@@ -35,8 +35,11 @@ pub enum ReplicaUrlError {
     #[error("bucket required for {0} replica")]
     BucketRequired(ReplicaKind),
     /// No host where one is needed.
-    #[error("host required for sftp replica")]
-    HostRequired,
+    #[error("host required for {0} replica")]
+    HostRequired(ReplicaKind),
+    /// Of a WebDAV server.
+    #[error("webdav-url must begin with http:// or https://")]
+    NotHttp,
 }
 
 /// Whether a command line argument is a URL and not the path of a database.
@@ -52,6 +55,7 @@ pub fn is_url(text: &str) -> bool {
 pub fn parse(url: &str) -> Result<ReplicaTarget, ReplicaUrlError> {
     let (scheme, rest) = split_scheme(url)?;
     let scheme = scheme.to_ascii_lowercase();
+    let secure = scheme == "webdavs";
     let kind = ReplicaKind::from_name(&scheme).ok_or(ReplicaUrlError::UnknownScheme(scheme))?;
     if kind == ReplicaKind::File {
         return file(rest);
@@ -70,7 +74,33 @@ pub fn parse(url: &str) -> Result<ReplicaTarget, ReplicaUrlError> {
             ..AbsTarget::default()
         }),
         ReplicaKind::Sftp => ReplicaTarget::Sftp(sftp(place)?),
+        ReplicaKind::Webdav => {
+            let path = place.key_prefix();
+            let scheme = if secure { "https" } else { "http" };
+            ReplicaTarget::Webdav(WebdavTarget { path, ..webdav(scheme, place)? })
+        }
     })
+}
+
+/// Reads the URL of a WebDAV server. Its path belongs to the server.
+pub(super) fn webdav_server(url: &str) -> Result<WebdavTarget, ReplicaUrlError> {
+    let (scheme, rest) = split_scheme(url).map_err(|_| ReplicaUrlError::NotHttp)?;
+    let scheme = scheme.to_ascii_lowercase();
+    if !matches!(scheme.as_str(), "http" | "https") {
+        return Err(ReplicaUrlError::NotHttp);
+    }
+    let target = webdav(&scheme, Place::parse(rest)?)?;
+    let path = rest.trim_start_matches('/').split_once('/').map_or("", |(_, path)| path);
+    let url = format!("{}/{path}", target.url);
+    Ok(WebdavTarget { url: url.trim_end_matches('/').to_owned(), ..target })
+}
+
+fn webdav(scheme: &str, place: Place) -> Result<WebdavTarget, ReplicaUrlError> {
+    if place.host.is_empty() {
+        return Err(ReplicaUrlError::HostRequired(ReplicaKind::Webdav));
+    }
+    let url = format!("{scheme}://{}", place.host);
+    Ok(WebdavTarget { url, user: place.user, password: place.password, ..WebdavTarget::default() })
 }
 
 /// The kind that the scheme of the URL names.
@@ -120,14 +150,14 @@ fn s3(place: &Place) -> Result<S3Target, ReplicaUrlError> {
 
 fn sftp(place: Place) -> Result<SftpTarget, ReplicaUrlError> {
     if place.host.is_empty() {
-        return Err(ReplicaUrlError::HostRequired);
+        return Err(ReplicaUrlError::HostRequired(ReplicaKind::Sftp));
     }
     Ok(SftpTarget {
         path: place.clean_path(),
         host: place.host,
         user: place.user.unwrap_or_default(),
         password: place.password,
-        key_path: None,
+        ..SftpTarget::default()
     })
 }
 

@@ -3,6 +3,7 @@
 mod cloud;
 mod replica;
 mod s3;
+mod sftp;
 mod target;
 
 use std::path::{Path, PathBuf};

@@ -239,17 +239,19 @@ impl ReplicaConfig {
         }
     }
 
-    /// Refuses what this version can describe but not use: targets without a driver, and keys that are none.
+    /// Refuses what this version can describe but not use: keys that are none.
     ///
     /// Encryption above all must not be passed over: the copies would lie open.
     pub fn ensure_supported(&self, database: &Path) -> Result<(), ConfigError> {
-        let unsupported = |what: String| {
-            Err(ConfigError::Unsupported { what, database: database.into(), replica: self.name.clone() })
-        };
-        if self.target.kind() == ReplicaKind::Sftp {
-            return unsupported(format!("{} replicas", self.target.kind()));
-        }
-        self.age.keys().map(drop).map_err(|fault| ConfigError::invalid(self.age_place(database), fault.to_string()))
+        self.keys(database).map(drop)
+    }
+
+    /// The keys by which it is encrypted; none if it is not.
+    ///
+    /// # Errors
+    /// If one of them is no key.
+    pub fn keys(&self, database: &Path) -> Result<AgeKeys, ConfigError> {
+        self.age.keys().map_err(|fault| ConfigError::invalid(self.age_place(database), fault.to_string()))
     }
 
     /// Refuses what can be read but not written: a replica with identities and no recipients.

@@ -21,6 +21,8 @@ pub enum ReplicaTarget {
     Abs(AbsTarget),
     /// A folder on a host reached by SFTP.
     Sftp(SftpTarget),
+    /// A folder on a WebDAV server.
+    Webdav(WebdavTarget),
 }
 
 /// A place in S3.
@@ -141,7 +143,26 @@ pub struct SftpTarget {
     pub password: Option<Secret>,
     /// File of the private key, if that is how.
     pub key_path: Option<PathBuf>,
-    /// The folder; may be empty.
+    /// The public key of the host, as in `known_hosts` but without the name; `None`: those files decide.
+    pub host_key: Option<String>,
+    /// Files of OpenSSH that say which hosts have which keys.
+    pub known_hosts: Vec<PathBuf>,
+    /// The folder; may be empty. Relative to where the host puts the user if it does not begin with a slash.
+    pub path: String,
+}
+
+/// A folder on a WebDAV server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebdavTarget {
+    /// Of the server: `http` or `https`, without user and without a slash at its end.
+    pub url: String,
+    /// Who logs in, if somebody must.
+    pub user: Option<String>,
+    /// The password of that.
+    pub password: Option<Secret>,
+    /// Whether the certificate of the server goes unchecked.
+    pub skip_verify: bool,
+    /// The folder below the URL; may be empty.
     pub path: String,
 }
 
@@ -155,6 +176,7 @@ impl ReplicaTarget {
             Self::Gcs(_) => ReplicaKind::Gcs,
             Self::Abs(_) => ReplicaKind::Abs,
             Self::Sftp(_) => ReplicaKind::Sftp,
+            Self::Webdav(_) => ReplicaKind::Webdav,
         }
     }
 }
@@ -175,6 +197,10 @@ impl fmt::Display for ReplicaTarget {
                 None => write!(f, "abs://{container}/{}", rest(path)),
             },
             Self::Sftp(SftpTarget { host, user, path, .. }) => write!(f, "sftp://{user}@{host}/{}", rest(path)),
+            Self::Webdav(WebdavTarget { url, path, .. }) => {
+                // "http" and "https" become "webdav" and "webdavs".
+                write!(f, "webdav{}/{}", url.strip_prefix("http").unwrap_or(url), rest(path))
+            }
         }
     }
 }
@@ -192,10 +218,13 @@ pub enum ReplicaKind {
     Abs,
     /// SFTP.
     Sftp,
+    /// WebDAV.
+    Webdav,
 }
 
 impl ReplicaKind {
-    /// The kind that `type:` or the scheme of a URL names. `gs` is Litestream 0.5's word for `gcs`.
+    /// The kind that `type:` or the scheme of a URL names. `gs` is Litestream 0.5's word for `gcs`, and `webdavs` is
+    /// WebDAV by way of HTTPS.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -204,6 +233,7 @@ impl ReplicaKind {
             "gcs" | "gs" => Self::Gcs,
             "abs" => Self::Abs,
             "sftp" => Self::Sftp,
+            "webdav" | "webdavs" => Self::Webdav,
             _ => return None,
         })
     }
@@ -217,6 +247,7 @@ impl ReplicaKind {
             Self::Gcs => "gcs",
             Self::Abs => "abs",
             Self::Sftp => "sftp",
+            Self::Webdav => "webdav",
         }
     }
 }

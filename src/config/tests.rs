@@ -156,10 +156,23 @@ fn targets_take_keys_urls_and_the_top_level_in_this_order() {
         user: "u".to_owned(),
         password: Some(Secret::new("hunter2")),
         key_path: Some("/home/ann/k".into()),
+        host_key: text("ssh-ed25519 AAAA"),
+        known_hosts: vec!["/home/ann/.ssh/known_hosts".into(), "/etc/ssh/ssh_known_hosts".into()],
         path: "/p".to_owned(),
     };
-    let keys = "type: sftp\nhost: h:22\nuser: u\npassword: $PASSWORD\nkey-path: ~/k\npath: /p";
+    let keys = "type: sftp\nhost: h:22\nuser: u\npassword: $PASSWORD\nkey-path: ~/k\nhost-key: ssh-ed25519 AAAA\n\
+                path: /p";
     assert_eq!(replica(keys).target, ReplicaTarget::Sftp(sftp));
+    let webdav = WebdavTarget {
+        url: "https://h/dav".to_owned(),
+        user: text("u"),
+        password: Some(Secret::new("hunter2")),
+        skip_verify: true,
+        path: "p".to_owned(),
+    };
+    let keys = "type: webdav\nwebdav-url: https://x:y@h/dav/\nwebdav-username: u\nwebdav-password: $PASSWORD\n\
+                skip-verify: on\npath: p";
+    assert_eq!(replica(keys).target, ReplicaTarget::Webdav(webdav));
 }
 
 #[test]
@@ -173,6 +186,7 @@ fn nonsense_is_refused_in_the_words_of_litestream() {
         ("type: sftp", "host required for sftp replica"),
         ("type: sftp\nhost: h", "user required for sftp replica"),
         ("url: sftp://h/p", "user required for sftp replica"),
+        ("url: sftp://u@h:ssh/p", "the port of the host \"h:ssh\" is not a number such as 22"),
         ("type: nats", "unknown replica type in config: \"nats\""),
         ("url: s3://b/p\npath: x", "cannot specify url & path for s3 replica"),
         ("url: file:///p\npath: x", "cannot specify url & path for file replica"),
@@ -300,9 +314,6 @@ fn keys_without_meaning_are_warned_of() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
-    let config = read(&with_replica("url: sftp://u@h/p\nname: far")).unwrap();
-    let error = config.ensure_supported().unwrap_err().to_string();
-    assert_eq!(error, "sftp replicas are not supported by this version yet (database /srv/a.db, replica \"far\")");
     let config = read(&with_replica(&format!("path: r\nage: {{identities: [{SECRET_KEY}]}}"))).unwrap();
     config.ensure_supported().unwrap();
     let error = config.ensure_writable().unwrap_err().to_string();
@@ -403,7 +414,7 @@ fn the_example_with_everything_on_is_valid_and_complete() {
     let all_set = Environment { lookup: Box::new(move |name| Some(value(name).to_owned())), ..environment() };
     let config = parse("litestream.yml.example", &text, &all_set, true).unwrap();
     assert_eq!(config.databases.len(), 2);
-    assert_eq!(config.databases[0].replicas.len(), 6);
+    assert_eq!(config.databases[0].replicas.len(), 7);
     let homes = [
         raw::RawConfig::NAMES,
         raw::RawLogging::NAMES,

@@ -13,14 +13,22 @@ use replica_backends::file::{FileBackend, Ownership};
 use replica_backends::gcs::{GcsLogin, GcsOptions};
 use replica_backends::layers::{Age, Memory};
 use replica_backends::s3::{S3Login as Login, S3Options};
+use replica_backends::sftp::{Host, SftpOptions};
+use replica_backends::webdav::{Server, WebdavOptions};
 
-use crate::config::{AbsLogin, AbsTarget, GcsTarget, ReplicaConfig, ReplicaTarget, S3Login, S3Target, Secret};
+use crate::config::{
+    AbsLogin, AbsTarget, ConfigError, GcsTarget, ReplicaConfig, ReplicaTarget, S3Login, S3Target, Secret, SftpTarget,
+    WebdavTarget,
+};
 use crate::history::keys::is_never_encrypted;
 
-/// Opens stores. All replicas in one bucket share its client and connections, however many databases there are.
+/// Opens stores. All replicas in one bucket, or on one host, share its client and connections, however many databases
+/// there are.
 #[derive(Debug, Default)]
 pub struct Stores {
     buckets: Mutex<HashMap<Options, Arc<Bucket>>>,
+    hosts: Mutex<HashMap<SftpOptions, Arc<Host>>>,
+    servers: Mutex<HashMap<WebdavOptions, Arc<Server>>>,
 }
 
 /// What names a bucket, and who logs in there.
@@ -42,33 +50,41 @@ impl Options {
 }
 
 impl Stores {
-    /// Opens the store of `replica` for the database at `database`; `None` if this version cannot use it
-    /// ([`ReplicaConfig::ensure_supported`] says why). `memory` is for those who write encrypted and cannot read.
+    /// Opens the store of `replica` for the database at `database`. `memory` is for those who write encrypted and cannot
+    /// read. Nothing is sent yet.
     ///
-    /// Nothing is sent yet.
-    #[must_use]
+    /// # Errors
+    /// If its keys cannot be used: they are never taken for none.
     pub fn open(
         &self,
         replica: &ReplicaConfig,
         database: &Path,
         memory: Option<Arc<dyn Memory>>,
-    ) -> Option<Arc<dyn Backend>> {
-        // Keys that cannot be used are never taken for none.
-        let keys = replica.age.keys().ok()?;
-        let store = self.store(&replica.target, database)?;
-        Some(Arc::new(Age::new(store, keys, is_never_encrypted, memory)))
+    ) -> Result<Arc<dyn Backend>, ConfigError> {
+        let keys = replica.keys(database)?;
+        let store = self.store(&replica.target, database);
+        Ok(Arc::new(Age::new(store, keys, is_never_encrypted, memory)))
     }
 
-    fn store(&self, target: &ReplicaTarget, database: &Path) -> Option<Arc<dyn Backend>> {
+    fn store(&self, target: &ReplicaTarget, database: &Path) -> Arc<dyn Backend> {
         match target {
-            ReplicaTarget::File { path } => {
-                Some(Arc::new(FileBackend::new(path).with_ownership(ownership_of(database))))
-            }
-            ReplicaTarget::S3(target) => Some(self.folder(Options::S3(s3_options(target)), &target.path)),
-            ReplicaTarget::Gcs(target) => Some(self.folder(Options::Gcs(gcs_options(target)), &target.path)),
-            ReplicaTarget::Abs(target) => Some(self.folder(Options::Azure(azure_options(target)), &target.path)),
-            ReplicaTarget::Sftp(_) => None,
+            ReplicaTarget::File { path } => Arc::new(FileBackend::new(path).with_ownership(ownership_of(database))),
+            ReplicaTarget::S3(target) => self.folder(Options::S3(s3_options(target)), &target.path),
+            ReplicaTarget::Gcs(target) => self.folder(Options::Gcs(gcs_options(target)), &target.path),
+            ReplicaTarget::Abs(target) => self.folder(Options::Azure(azure_options(target)), &target.path),
+            ReplicaTarget::Sftp(target) => self.folder_of_host(sftp_options(target), &target.path),
+            ReplicaTarget::Webdav(target) => self.folder_of_server(webdav_options(target), &target.path),
         }
+    }
+
+    fn folder_of_server(&self, options: WebdavOptions, path: &str) -> Arc<dyn Backend> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::new(servers.entry(options.clone()).or_insert_with(|| options.open()).folder(path))
+    }
+
+    fn folder_of_host(&self, options: SftpOptions, path: &str) -> Arc<dyn Backend> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::new(hosts.entry(options.clone()).or_insert_with(|| options.open()).folder(path))
     }
 
     fn folder(&self, options: Options, path: &str) -> Arc<dyn Backend> {
@@ -79,6 +95,26 @@ impl Stores {
 
 fn reveal(secret: &Secret) -> String {
     secret.reveal().to_owned()
+}
+
+fn sftp_options(target: &SftpTarget) -> SftpOptions {
+    SftpOptions {
+        host: target.host.clone(),
+        user: target.user.clone(),
+        password: target.password.as_ref().map(reveal),
+        key_path: target.key_path.clone(),
+        host_key: target.host_key.clone(),
+        known_hosts: target.known_hosts.clone(),
+    }
+}
+
+fn webdav_options(target: &WebdavTarget) -> WebdavOptions {
+    WebdavOptions {
+        url: target.url.clone(),
+        user: target.user.clone(),
+        password: target.password.as_ref().map(reveal),
+        skip_verify: target.skip_verify,
+    }
 }
 
 fn gcs_options(target: &GcsTarget) -> GcsOptions {

@@ -115,7 +115,8 @@ fn merging(database: &DatabaseConfig, replica: &ReplicaConfig) -> Merging {
         // Merging replaces and deletes.
         _ if replica.append_only || database.merge_intervals.iter().all(Option::is_none) => Merging::Never,
         ReplicaKind::File | ReplicaKind::Sftp => Merging::Growing,
-        ReplicaKind::S3 | ReplicaKind::Gcs | ReplicaKind::Abs => Merging::Finished,
+        // Of many WebDAV servers an object is missing for a moment when it is replaced: that is rare then.
+        ReplicaKind::S3 | ReplicaKind::Gcs | ReplicaKind::Abs | ReplicaKind::Webdav => Merging::Finished,
     }
 }
 

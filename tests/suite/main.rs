@@ -3,6 +3,7 @@
 
 mod age;
 mod follow;
+mod hosts;
 #[path = "../merge/mod.rs"]
 mod merge;
 #[path = "../restore/mod.rs"]

@@ -5,6 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+#[path = "../support/sftp_server.rs"]
+mod sftp_server;
+
+pub use sftp_server::{SftpHost, all_files, password_host};
+
 /// A server, in memory, with a bucket or container named `bucket`.
 pub struct StoreServer {
     child: Child,
@@ -32,8 +37,15 @@ impl StoreServer {
         Self::start(Command::new("python3").arg(script("gcs_server.py")))
     }
 
+    /// wsgidav, which serves `folder` below `/dav`; with more `arguments` of `webdav_server.py`.
+    pub fn webdav(folder: &Path, port: u16, arguments: &[&str]) -> Self {
+        let mut command = Command::new(installed("HOSTS_PYTHON", "hosts/bin/python"));
+        command.arg(script("webdav_server.py")).arg(folder).arg(port.to_string());
+        Self::start(command.args(arguments))
+    }
+
     /// Waits until `command` has said where it listens.
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -57,6 +69,15 @@ impl StoreServer {
     }
 }
 
+impl StoreServer {
+    /// SIGTERM, on which some end more than themselves.
+    pub fn terminate(mut self) {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+        let _ = self.child.wait();
+    }
+}
+
 impl Drop for StoreServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -68,7 +89,7 @@ impl Drop for StoreServer {
 pub const AZURITE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     root().join("tests/support").join(name)
 }
 
@@ -79,7 +100,7 @@ fn root() -> &'static Path {
 }
 
 /// A program that the environment names, or that is where `tests/setup` puts it.
-fn installed(variable: &str, path: &str) -> PathBuf {
+pub(crate) fn installed(variable: &str, path: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let path = std::env::var_os(variable).map_or_else(|| target.join("tools").join(path), PathBuf::from);
     assert!(path.exists(), "nothing at {}: run tests/setup, or set {variable}", path.display());

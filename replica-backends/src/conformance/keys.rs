@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::support::{expect_kind, list_keys, put_all, read};
 use crate::{Backend, Body, ByteRange, ErrorKind};
 
-pub(super) async fn odd_keys_are_kept_as_they_are(store: &dyn Backend) {
+/// Those with one of the characters in `refused` are refused, if there are such.
+pub(super) async fn odd_keys_are_kept_as_they_are(store: &dyn Backend, refused: &[char]) {
     let mut keys: Vec<_> = [
         "odd/with space",
         "odd/ leading",
@@ -37,6 +38,10 @@ pub(super) async fn odd_keys_are_kept_as_they_are(store: &dyn Backend) {
     .into();
     keys.push(format!("odd/{}", "n".repeat(200)));
     keys.push(format!("odd/{}/x", ["d".repeat(100).as_str(); 7].join("/")));
+    for key in keys.extract_if(.., |key| key.contains(refused)) {
+        let put = store.put_new(&key, Body::from(Bytes::from_static(b"x"))).await;
+        expect_kind(put, ErrorKind::Invalid, &format!("put {key:?}"));
+    }
     put_all(store, &keys).await;
     for key in &keys {
         let stored = read(store, key, ByteRange::All).await;

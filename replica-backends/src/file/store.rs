@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::folders::{Folders, SyncFn};
 use super::publish::Publisher;
-use super::{FileBackend, Ownership, temp};
+use super::{FileBackend, Ownership};
 use crate::key::check_key;
+use crate::temporary::is_object_name;
 
 /// A root folder and what is known of it.
 pub(super) struct Store {
@@ -51,7 +52,7 @@ impl Store {
     pub(super) fn target(&self, key: &str) -> Result<Target, &'static str> {
         check_key(key)?;
         let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
-        if !temp::is_object_name(name) {
+        if !is_object_name(name) {
             return Err("the name ends in '.tmp', which marks an unfinished file");
         }
         let folder = if folder.is_empty() { self.root.clone() } else { self.root.join(folder) };

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::failure::Failure;
 use super::store::Store;
-use super::temp::is_our_temporary_name;
+use crate::temporary::is_our_temporary_name;
 
 /// A sweep under way.
 struct Sweep {

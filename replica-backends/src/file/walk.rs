@@ -7,10 +7,11 @@ use std::vec;
 
 use futures::stream::{self, BoxStream, StreamExt};
 
+use super::FileBackend;
 use super::failure::{During, Failure};
 use super::read::object_meta;
-use super::{FileBackend, temp};
 use crate::key::check_prefix;
+use crate::temporary::is_object_name;
 use crate::{Backend, ObjectMeta, Operation, Result};
 
 /// Objects looked at in one visit to the blocking pool.
@@ -168,7 +169,7 @@ fn read_folder(path: &Path) -> Result<Vec<Entry>, Failure> {
         if kind.is_dir() {
             name.push('/');
             names.push(name);
-        } else if kind.is_file() && temp::is_object_name(&name) {
+        } else if kind.is_file() && is_object_name(&name) {
             names.push(name);
         }
     }

@@ -20,7 +20,6 @@ const SHUTDOWN: &str = "not needed: the last changes are shipped on shutdown wit
 const SSE: &str = "not supported yet: set the bucket's default encryption instead";
 const UPLOAD_PARTS: &str = "not needed: uploads are divided as the service requires";
 const NATS: &str = "not supported: there are no NATS replicas";
-const WEBDAV: &str = "not supported: there are no WebDAV replicas";
 const DIRECTORY: &str = "not supported yet: list every database under dbs";
 
 /// For mappings all of whose keys are used.
@@ -67,11 +66,7 @@ pub const REPLICA: &[UnusedKey] = &[
     unused("sse-customer-key", SSE),
     unused("sse-customer-key-path", SSE),
     unused("sse-kms-key-id", SSE),
-    unused("host-key", "not supported yet: there is no way yet to state the key of a host"),
     unused("concurrent-writes", UPLOAD_PARTS),
-    unused("webdav-url", WEBDAV),
-    unused("webdav-username", WEBDAV),
-    unused("webdav-password", WEBDAV),
     unused("jwt", NATS),
     unused("seed", NATS),
     unused("creds", NATS),

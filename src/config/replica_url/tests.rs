@@ -58,9 +58,33 @@ fn other_urls_name_their_places() {
         user: "user".to_owned(),
         password: Some(Secret::new("pa@ss")),
         path: "/abs/path".to_owned(),
-        key_path: None,
+        ..SftpTarget::default()
     };
     assert_eq!(parse("sftp://user:pa%40ss@host:22/abs/path"), Ok(ReplicaTarget::Sftp(sftp)));
+    let webdav = WebdavTarget {
+        url: "http://host:81".to_owned(),
+        user: Some("user".to_owned()),
+        password: Some(Secret::new("pa@ss")),
+        path: "a b/c".to_owned(),
+        ..WebdavTarget::default()
+    };
+    assert_eq!(parse("webdav://user:pa%40ss@host:81/a%20b/c/"), Ok(ReplicaTarget::Webdav(webdav)));
+    let webdav = WebdavTarget { url: "https://host".to_owned(), ..WebdavTarget::default() };
+    assert_eq!(parse("webdavs://host"), Ok(ReplicaTarget::Webdav(webdav)));
+}
+
+#[test]
+fn the_url_of_a_webdav_server_has_a_path_of_its_own() {
+    let server = |url: &str| webdav_server(url).map(|target| (target.url, target.user, target.password));
+    let plain = |url: &str| Ok((url.to_owned(), None, None));
+    assert_eq!(server("https://h/remote.php/dav/files/a%20b/"), plain("https://h/remote.php/dav/files/a%20b"));
+    assert_eq!(server("http://h:81"), plain("http://h:81"));
+    let secret = Some(Secret::new("p"));
+    assert_eq!(server("http://u:p@h/dav"), Ok(("http://h/dav".to_owned(), Some("u".to_owned()), secret)));
+    for bad in ["h/dav", "webdav://h", "ftp://h", ""] {
+        assert_eq!(webdav_server(bad), Err(ReplicaUrlError::NotHttp), "{bad}");
+    }
+    assert_eq!(webdav_server("http://"), Err(ReplicaUrlError::HostRequired(ReplicaKind::Webdav)));
 }
 
 #[test]
@@ -93,7 +117,7 @@ fn bad_urls_are_refused_without_showing_passwords() {
         ("/a/b", "replica url scheme required: /a/b"),
         ("://x", "replica url scheme required: ://x"),
         ("1:secret@x", "replica url scheme required: ***@x"),
-        ("ftp://x", "unknown replica type in url: \"ftp\"; known are file, s3, gcs, abs and sftp"),
+        ("ftp://x", "unknown replica type in url: \"ftp\"; known are file, s3, gcs, abs, sftp, webdav and webdavs"),
         ("file://", "file replica path required"),
         ("file:///a%", "invalid percent escape in replica url; write %25 for a percent sign"),
         ("file:///a%4", "invalid percent escape in replica url; write %25 for a percent sign"),
@@ -109,6 +133,7 @@ fn bad_urls_are_refused_without_showing_passwords() {
         ("gcs:///p", "bucket required for gcs replica"),
         ("abs://a@/p", "bucket required for abs replica"),
         ("sftp:///p", "host required for sftp replica"),
+        ("webdav:///p", "host required for webdav replica"),
     ];
     for (url, message) in cases {
         assert_eq!(parse(url).map_err(|e| e.to_string()), Err(message.to_owned()), "{url}");
@@ -119,6 +144,9 @@ fn bad_urls_are_refused_without_showing_passwords() {
 fn passwords_are_not_shown() {
     let target = parse("sftp://user:hunter2@host/p").unwrap();
     assert_eq!(target.to_string(), "sftp://user@host/p");
+    assert!(!format!("{target:?}").contains("hunter2"));
+    let target = parse("webdavs://user:hunter2@host:81/p").unwrap();
+    assert_eq!(target.to_string(), "webdavs://host:81/p");
     assert!(!format!("{target:?}").contains("hunter2"));
 }
 
@@ -134,7 +162,7 @@ fn an_argument_is_a_url_if_it_has_a_scheme_and_slashes() {
 
 proptest! {
     #[test]
-    fn nothing_panics(url in "(file|s3|gcs|abs|sftp|x)?:?/{0,3}[a-z0-9.@:%/?#é ]*|.*") {
+    fn nothing_panics(url in "(file|s3|gcs|abs|sftp|webdavs?|x)?:?/{0,3}[a-z0-9.@:%/?#é ]*|.*") {
         let _ = parse(&url);
         let _ = is_url(&url);
     }

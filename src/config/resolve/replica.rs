@@ -138,12 +138,13 @@ impl Resolver<'_> {
         let gcs = matches!(target, ReplicaTarget::Gcs(_));
         let abs = matches!(target, ReplicaTarget::Abs(_));
         let sftp = matches!(target, ReplicaTarget::Sftp(_));
+        let webdav = matches!(target, ReplicaTarget::Webdav(_));
         let keys = [
             ("access-key-id", raw.access_key_id.is_some(), s3),
             ("secret-access-key", raw.secret_access_key.is_some(), s3),
             ("region", raw.region.is_some(), s3),
             ("force-path-style", raw.force_path_style.is_some(), s3),
-            ("skip-verify", raw.skip_verify.is_some(), s3),
+            ("skip-verify", raw.skip_verify.is_some(), s3 || webdav),
             ("bucket", raw.bucket.is_some(), s3 || gcs || abs),
             ("endpoint", raw.endpoint.is_some(), s3 || abs),
             ("account-name", raw.account_name.is_some(), abs),
@@ -153,6 +154,10 @@ impl Resolver<'_> {
             ("user", raw.user.is_some(), sftp),
             ("password", raw.password.is_some(), sftp),
             ("key-path", raw.key_path.is_some(), sftp),
+            ("host-key", raw.host_key.is_some(), sftp),
+            ("webdav-url", raw.webdav_url.is_some(), webdav),
+            ("webdav-username", raw.webdav_username.is_some(), webdav),
+            ("webdav-password", raw.webdav_password.is_some(), webdav),
         ];
         for (key, _, _) in keys.into_iter().filter(|(_, given, used)| *given && !used) {
             self.warn(&format!("{place}.{key}"), &format!("has no effect on a {} replica", target.kind()));

@@ -2,11 +2,9 @@
 //!
 //! A key of the replica beats its URL, and the URL beats the top level.
 
-use std::path::Path;
-
 use super::{Resolver, stated};
-use crate::config::raw::RawReplica;
-use crate::config::target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget};
+use crate::config::raw::{RawReplica, Switch};
+use crate::config::target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget, WebdavTarget};
 use crate::config::{ConfigError, Secret};
 
 use super::replica_url;
@@ -36,6 +34,7 @@ impl Resolver<'_> {
             ("path", stated(raw.path.as_ref()).is_some()),
             ("bucket", has_bucket && stated(raw.bucket.as_ref()).is_some()),
             ("host", kind == ReplicaKind::Sftp && stated(raw.host.as_ref()).is_some()),
+            ("webdav-url", kind == ReplicaKind::Webdav && stated_secret(raw.webdav_url.as_ref()).is_some()),
         ];
         match excluded.into_iter().find(|(_, given)| *given) {
             Some((key, _)) => Err(self.invalid(place, format!("cannot specify url & {key} for {kind} replica"))),
@@ -67,7 +66,14 @@ impl Resolver<'_> {
             ReplicaKind::Sftp => {
                 ReplicaTarget::Sftp(SftpTarget { host: text(&raw.host), path, ..SftpTarget::default() })
             }
+            ReplicaKind::Webdav => ReplicaTarget::Webdav(WebdavTarget { path, ..self.webdav_server(raw, place)? }),
         })
+    }
+
+    fn webdav_server(&self, raw: &RawReplica, place: &str) -> Result<WebdavTarget, ConfigError> {
+        let url = stated_secret(raw.webdav_url.as_ref());
+        let url = url.ok_or_else(|| self.missing(place, "webdav-url required for webdav replica"))?;
+        replica_url::webdav_server(url.reveal()).map_err(|error| self.missing(place, error.to_string()))
     }
 
     /// Adds what only keys can say, and sees that nothing is missing.
@@ -98,23 +104,17 @@ impl Resolver<'_> {
                 ReplicaTarget::Abs(self.complete_abs(target, raw, place)?)
             }
             ReplicaTarget::Sftp(target) => ReplicaTarget::Sftp(self.complete_sftp(target, raw, place)?),
+            ReplicaTarget::Webdav(target) => ReplicaTarget::Webdav(complete_webdav(target, raw)),
         })
     }
+}
 
-    fn complete_sftp(&self, target: SftpTarget, raw: &RawReplica, place: &str) -> Result<SftpTarget, ConfigError> {
-        let user = stated(raw.user.as_ref()).map_or(target.user, str::to_owned);
-        if target.host.is_empty() {
-            return Err(self.missing(place, "host required for sftp replica"));
-        }
-        if user.is_empty() {
-            return Err(self.missing(place, "user required for sftp replica"));
-        }
-        Ok(SftpTarget {
-            user,
-            password: stated_secret(raw.password.as_ref()).or(target.password),
-            key_path: stated(raw.key_path.as_ref()).map(|path| self.environment.absolute(Path::new(path))),
-            ..target
-        })
+fn complete_webdav(target: WebdavTarget, raw: &RawReplica) -> WebdavTarget {
+    WebdavTarget {
+        user: stated(raw.webdav_username.as_ref()).map(str::to_owned).or(target.user),
+        password: stated_secret(raw.webdav_password.as_ref()).or(target.password),
+        skip_verify: raw.skip_verify.is_some_and(|Switch(on)| on),
+        ..target
     }
 }
 

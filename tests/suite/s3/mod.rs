@@ -10,5 +10,5 @@ mod interop;
 mod outage;
 mod proxy;
 #[path = "../../support/store_server.rs"]
-mod server;
+pub mod server;
 mod stage;
