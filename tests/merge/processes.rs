@@ -10,7 +10,7 @@ use crate::follow::scene::*;
 fn whatever_a_killed_merge_leaves_the_latest_state_is_restored() {
     let mut scene = Scene::with_chain(1024);
     scene.database_keys = "min-checkpoint-page-count: 200\nmerge-intervals: [200ms, 1s, 3s]".to_owned();
-    let litestream = litestream("LITESTREAM_03", "0.3.13");
+    let litestream = litestream("LITESTREAM", "0.3.13");
     let mut commits = 0;
     for round in 0..setting("LIGHTSHIP_MERGE_KILLS", 6) {
         let replicator = scene.replicate();

@@ -44,7 +44,7 @@ fn replica_that_missed_several_indexes_can_be_restored_at_once_and_tells_of_its_
     replicate_once(&scene);
     let source = scene.source();
     assert!(source == scene.restored_from(&second, &[]).unwrap());
-    let theirs = scene.restored_by(&litestream("LITESTREAM_03", "0.3.13"), &second);
+    let theirs = scene.restored_by(&litestream("LITESTREAM", "0.3.13"), &second);
     assert!(source == theirs.unwrap(), "{:?}\n{}", objects(&second), scene.log());
 
     let told = lightship().args(["points", "-json", &url(&second)]).output().unwrap();
@@ -59,6 +59,6 @@ fn replica_that_missed_several_indexes_can_be_restored_at_once_and_tells_of_its_
     scene.sql(Shell::Python, "UPDATE t SET v = 'y' WHERE id = 9;");
     replicate_once(&scene);
     assert!(scene.source() == scene.restored_from(&second, &[]).unwrap());
-    assert!(scene.source() == scene.restored_by(&litestream("LITESTREAM_03", "0.3.13"), &second).unwrap());
+    assert!(scene.source() == scene.restored_by(&litestream("LITESTREAM", "0.3.13"), &second).unwrap());
     is_one_history(&scene);
 }

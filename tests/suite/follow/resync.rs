@@ -51,7 +51,7 @@ pub fn replicate_once(scene: &Scene) {
 pub fn is_one_history(scene: &Scene) {
     let source = scene.source();
     assert!(source == scene.restored(), "the restored database is not the source\n{}", scene.log());
-    let theirs = scene.restored_by(&litestream("LITESTREAM_03", "0.3.13"), scene.replica()).unwrap();
+    let theirs = scene.restored_by(&litestream("LITESTREAM", "0.3.13"), scene.replica()).unwrap();
     assert!(source == theirs, "Litestream restores something else\n{}", scene.log());
     assert_eq!(generations(scene.replica()).len(), 1, "{}", scene.log());
 }
@@ -142,7 +142,7 @@ fn room_behind_the_end_of_the_database_is_no_change() {
     let (database, room) = source.split_at(restored.len());
     assert!(database == restored && room.iter().all(|byte| *byte == 0) && !room.is_empty());
     assert_eq!(generations(scene.replica()).len(), 1, "{}", scene.log());
-    let theirs = scene.restored_by(&litestream("LITESTREAM_03", "0.3.13"), scene.replica()).unwrap();
+    let theirs = scene.restored_by(&litestream("LITESTREAM", "0.3.13"), scene.replica()).unwrap();
     assert!(theirs == restored);
 }
 

@@ -140,7 +140,7 @@ impl Stage {
     /// The latest state, for us and for the real Litestream.
     fn check_latest(&self) -> u64 {
         let ours = self.state("thinned", &[]);
-        let theirs = self.scene.restored_by(&litestream("LITESTREAM_03", "0.3.13"), &self.scene.path("thinned"));
+        let theirs = self.scene.restored_by(&litestream("LITESTREAM", "0.3.13"), &self.scene.path("thinned"));
         assert!(theirs.unwrap() == ours, "Litestream restores something else\n{}", self.scene.log());
         chain_length(&ours)
     }

@@ -87,7 +87,7 @@ fn follow(shape: &Shape, page_size: u32, shell: Shell) {
     assert!(!scene.log().contains("continuity lost"), "{at}: {}", scene.log());
     assert_eq!(u32::from(u16::from_be_bytes([source[16], source[17]])), page_size % 65536 + page_size / 65536, "{at}");
     assert!(source == scene.restored(), "{at}: our restore is not the source");
-    for (variable, version) in [("LITESTREAM_03", "0.3.13"), ("LITESTREAM_05", "0.5.17")] {
+    for (variable, version) in [("LITESTREAM", "0.3.13"), ("LITESTREAM_05", "0.5.17")] {
         let restored = scene.restored_by(&litestream(variable, version), scene.replica());
         assert!(restored.unwrap() == source, "{at}: the restore by Litestream {version} is not the source");
     }
