@@ -51,16 +51,6 @@ pub enum ConfigError {
         /// The configured ones.
         configured: Vec<PathBuf>,
     },
-    /// Meant for a later version.
-    #[error("{what} are not supported by this version yet (database {}, replica {replica:?})", database.display())]
-    Unsupported {
-        /// What is, in the plural.
-        what: String,
-        /// The database that asks for it.
-        database: PathBuf,
-        /// The replica that asks for it.
-        replica: String,
-    },
 }
 
 impl ConfigError {
