@@ -50,8 +50,8 @@ impl Options {
 }
 
 impl Stores {
-    /// Opens the store of `replica` for the database at `database`. `memory` is for those who write encrypted and cannot
-    /// read. Nothing is sent yet.
+    /// Opens the store of `replica` for the database at `database`. `memory` is for those who write encrypted and
+    /// cannot read. Nothing is sent yet.
     ///
     /// # Errors
     /// If its keys cannot be used: they are never taken for none.

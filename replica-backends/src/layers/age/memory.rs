@@ -9,7 +9,7 @@ use std::fmt;
 /// put an object went out and only one of them has got through, it is known which one.
 pub trait Memory: Send + Sync + fmt::Debug {
     /// `key` is about to be put; its encryption is called `head`, and `end` is the end of its content, at most
-    /// [`END_BYTES`]. Called before the last byte goes out.
+    /// `END_BYTES`. Called before the last byte goes out.
     fn note(&self, key: &str, head: &str, end: &[u8]);
 
     /// What is remembered of the end of the content of `key`, if it is the encryption called `head`. May be less than
