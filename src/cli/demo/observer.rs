@@ -1,6 +1,6 @@
 //! The replica as seen from outside: what anybody who can read the folder can know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,15 +12,16 @@ use super::now_us;
 use crate::history::keys::{GENERATIONS, segments, snapshots};
 use crate::history::{Catalog, NeedsSeals};
 use crate::restore::{NamedBackend, Source};
-use crate::types::Generation;
+use crate::types::{Generation, Index, Offset};
 
 /// Looks at a replica again and again.
 #[derive(Debug)]
 pub struct Observer {
     /// What it looks at.
     pub replica: NamedBackend,
-    /// The last segment seen of each generation.
-    newest: BTreeMap<Generation, Option<String>>,
+    /// Where the last commit seen of each generation ends. Not the last object: while nobody looked, it may have become
+    /// one with others, under the name of the first.
+    newest: BTreeMap<Generation, (Index, Offset)>,
     /// When each commit was first seen in the replica, in microseconds since 1970.
     pub arrivals: Vec<u64>,
 }
@@ -36,23 +37,30 @@ impl Observer {
     pub async fn look(&mut self) -> replica_backends::Result<()> {
         for folder in self.replica.backend.list_folders(GENERATIONS).await? {
             let Ok(generation) = folder.parse() else { continue };
-            let last = self.newest.get(&generation).cloned().flatten();
-            let listing = self.replica.backend.list(&segments(generation), last.as_deref()).await?;
-            let new: Vec<ObjectMeta> = listing.try_collect().await?;
+            let newest = self.newest.get(&generation).copied().unwrap_or_default();
+            let from = format!("{}{}_", segments(generation), newest.0);
+            let objects = self.replica.backend.list(&segments(generation), Some(&from)).await?.try_collect().await?;
             let now = now_us();
-            let newest = new.last().map(|object| object.key.clone()).or(last);
-            self.arrivals.extend(std::iter::repeat_n(now, self.commits_in(generation, new).await?));
-            self.newest.insert(generation, newest);
+            let commits = self.commits_in(generation, objects).await?;
+            let new = commits.iter().filter(|end| **end > newest);
+            self.arrivals.extend(new.clone().map(|_| now));
+            self.newest.insert(generation, new.max().copied().unwrap_or(newest));
         }
         Ok(())
     }
 
-    async fn commits_in(&self, generation: Generation, new: Vec<ObjectMeta>) -> replica_backends::Result<usize> {
-        let catalog = Catalog::from_listing(new);
+    /// Where the commits end that are in these objects; each once, also if two objects hold it.
+    async fn commits_in(
+        &self,
+        generation: Generation,
+        objects: Vec<ObjectMeta>,
+    ) -> replica_backends::Result<BTreeSet<(Index, Offset)>> {
+        let catalog = Catalog::from_listing(objects);
         let names: Vec<_> = catalog.history(generation).iter().flat_map(|h| &h.segments).map(|e| e.name).collect();
         let mut source = Source::with(&self.replica, catalog);
         source.learn(&NeedsSeals(names.clone())).await?;
-        Ok(names.iter().filter_map(|name| source.seals.known(name)).map(|seal| seal.commits.len()).sum())
+        let seals = names.iter().filter_map(|name| source.seals.known(name));
+        Ok(seals.flat_map(|seal| seal.commits.iter().map(|commit| (seal.from.0, commit.end))).collect())
     }
 
     /// The generations that have been seen.
