@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use replica_backends::ObjectMeta;
 use replica_backends::file::FileBackend;
+use replica_backends::{ErrorKind, ObjectMeta};
 
 use super::now_us;
 use crate::history::keys::{GENERATIONS, segments, snapshots};
@@ -41,7 +41,11 @@ impl Observer {
             let from = format!("{}{}_", segments(generation), newest.0);
             let objects = self.replica.backend.list(&segments(generation), Some(&from)).await?.try_collect().await?;
             let now = now_us();
-            let commits = self.commits_in(generation, objects).await?;
+            let commits = match self.commits_in(generation, objects).await {
+                // Merged since it was listed: the next look finds it in another object.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                commits => commits?,
+            };
             let new = commits.iter().filter(|end| **end > newest);
             self.arrivals.extend(new.clone().map(|_| now));
             self.newest.insert(generation, new.max().copied().unwrap_or(newest));
