@@ -9,6 +9,7 @@ use rustix::fs::{CWD, RenameFlags, StatVfs, renameat_with, statvfs};
 
 use super::error::RestoreError;
 use super::sidecars::file_error;
+use crate::types::sidecar;
 
 /// A file beside `output` that disappears again unless it is published.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Staged {
 
     /// A name beside the file that nobody uses.
     pub fn spill_path(&self) -> PathBuf {
-        super::sidecars::beside(&self.path, ".spill")
+        sidecar(&self.path, ".spill")
     }
 
     /// Bytes that this user may still write on the disk of the target.
