@@ -7,7 +7,6 @@ mod flags;
 mod litestream;
 mod ltx;
 mod newest;
-mod plans;
 mod recording;
 mod replicas;
 mod sealed;
