@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use fault_points::fault_point;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::RestoreError;
@@ -51,6 +52,7 @@ pub fn move_aside(output: &Path, now: Timestamp) -> Result<Vec<(PathBuf, PathBuf
             path: orphan.clone(),
             source,
         })?;
+        fault_point!("restore-moved-aside");
         moved.push((orphan, aside));
     }
     Ok(moved)
