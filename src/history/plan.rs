@@ -1,5 +1,6 @@
 //! Which objects a restore needs, in which order, and where it stops.
 
+use super::last::in_time;
 use super::plan_error::{PlanError, PlanStop, check_place};
 use super::route::{covers, route};
 use super::timeline;
@@ -29,6 +30,7 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         }
     };
     let (segments, later) = candidates.split_at(count);
+    let segments = if sealed.is_some() { in_time(segments, seals)? } else { segments };
     let Steps { steps, next, coarse } = if sealed.is_some() {
         sealed_steps(history, snapshot, (segments, later), seals, target)?
     } else {
@@ -142,7 +144,14 @@ fn coarse_steps<'h>(
 fn without_leftovers<'h>(steps: Vec<&'h Entry>, seals: &Seals) -> Result<Vec<&'h Entry>, PlanStop> {
     let mut kept: Vec<&Entry> = Vec::new();
     for next in steps {
-        let outer = kept.last().and_then(|before| seals.known(&before.name).map(|seal| (before.name, seal)));
+        let is_end = seals.known(&next.name).is_some_and(Seal::is_end);
+        let outer = match kept.last().map(|before| before.name) {
+            // It may have come too late.
+            Some(before) if is_end && before.range().is_none() && before.index() == next.name.index() => {
+                Some((before, demand(seals, &before)?))
+            }
+            before => before.and_then(|before| seals.known(&before).map(|seal| (before, seal))),
+        };
         match outer.filter(|(_, seal)| seal.to.0 == next.name.index() && seal.to.1 > next.name.offset()) {
             Some((before, outer)) if !covers(outer, demand(seals, &next.name)?) => {
                 return Err(PlanError::Overlap { before, next: next.name }.into());

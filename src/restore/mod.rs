@@ -5,7 +5,6 @@
 mod apply;
 mod attempts;
 mod choose;
-mod download;
 mod error;
 mod extent;
 mod fetch;

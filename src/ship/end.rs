@@ -19,7 +19,7 @@ use replica_backends::{Backend, ErrorKind};
 
 use super::Author;
 use super::claim::read_own_seal;
-use super::resume::last_object;
+use super::resume::{Foreign, last_object};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, SnapshotTicket};
 use crate::history::ObjectName;
@@ -66,13 +66,12 @@ impl Shipper {
     /// that Litestream 0.3 chooses a generation, and in it a snapshot.
     pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
         let backend: &dyn Backend = self.backend.as_ref();
-        let last = last_object(backend, ticket.generation).await.map_err(Failure::Retry)?;
-        let Some(last) = last else { return self.outlast_parent().await };
+        let last = last_object(backend, ticket.generation, Foreign::Unread).await.map_err(Failure::Retry)?;
+        let Some((last, seal)) = last else { return self.outlast_parent().await };
         if last == ObjectName::Snapshot(ticket.generation, ticket.index) {
             return Ok(());
         }
         let Some(key) = last.key() else { return Err(self.conflict(&last, None)) };
-        let seal = read_own_seal(backend, &key).await.map_err(Failure::Retry)?;
         let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
             return Err(self.conflict(&last, None));
         };
@@ -99,8 +98,8 @@ impl Shipper {
     /// A generation that was forked off is chosen before its parent.
     async fn outlast_parent(&self) -> Result<(), Failure> {
         let Some(parent) = self.author.parent else { return Ok(()) };
-        let last = last_object(self.backend.as_ref(), parent.generation).await.map_err(Failure::Retry)?;
-        match last.and_then(|last| last.key()) {
+        let last = last_object(self.backend.as_ref(), parent.generation, Foreign::Unread).await;
+        match last.map_err(Failure::Retry)?.and_then(|(last, _)| last.key()) {
             Some(key) => self.outlast(&key).await,
             None => Ok(()),
         }

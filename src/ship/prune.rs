@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use fault_points::fault_point;
 use futures::TryStreamExt;
-use replica_backends::{Backend, ByteRange, Error, ErrorKind};
+use replica_backends::{Backend, ByteRange, Error, ErrorKind, read};
 
 use crate::history::keys::{GENERATIONS, RANGES, RETENTION};
 use crate::history::retention::RetentionPlan;
@@ -82,12 +82,11 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
 }
 
 async fn read_thinned(backend: &dyn Backend) -> Result<Thinned, Error> {
-    let body = match backend.get(RETENTION, ByteRange::All).await {
-        Ok(body) => body.try_collect::<Vec<Bytes>>().await?,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Thinned::default()),
-        Err(error) => return Err(error),
-    };
-    Ok(Thinned::from_json(&body.concat()).unwrap_or_default())
+    match read(backend, RETENTION, ByteRange::All).await {
+        Ok(body) => Ok(Thinned::from_json(&body).unwrap_or_default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Thinned::default()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn write_thinned(backend: &dyn Backend, thinned: &Thinned) -> Result<(), Error> {

@@ -4,6 +4,7 @@ mod changing;
 mod commands;
 mod damage;
 mod flags;
+mod late_end;
 mod litestream;
 mod ltx;
 mod newest;

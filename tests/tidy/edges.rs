@@ -3,17 +3,18 @@
 use super::files::File;
 
 /// Each module and what it may use of this crate. What is not listed may use everything.
-const MODULES: [(&str, &[&str]); 12] = [
+const MODULES: [(&str, &[&str]); 13] = [
     ("types", &[]),
     ("wal", &["types"]),
     ("segment", &["types", "wal"]),
     ("ltx", &["types", "segment"]),
     ("history", &["types", "wal", "segment"]),
+    ("stored", &["segment", "history"]),
     ("sqlite", &["types", "wal"]),
     ("config", &["types"]),
     ("follow", &["types", "wal", "segment", "sqlite"]),
-    ("ship", &["types", "wal", "segment", "history", "follow"]),
-    ("restore", &["types", "wal", "segment", "ltx", "history"]),
+    ("ship", &["types", "wal", "segment", "history", "stored", "follow"]),
+    ("restore", &["types", "wal", "segment", "ltx", "history", "stored"]),
     ("doctor", &["types", "sqlite"]),
     ("verify", &["types", "wal", "segment", "history", "sqlite", "follow", "ship", "restore"]),
 ];
