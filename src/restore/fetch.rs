@@ -15,6 +15,7 @@ use super::Progress;
 use super::download::{download, joined};
 use super::source::{UNDECIPHERED, read_seal, sealing};
 use crate::history::{PlannedObject, Sealing, plan_key};
+use crate::host;
 use crate::segment::SEAL_TAIL_BYTES;
 
 /// Objects of up to this size are fetched whole, larger ones in parts of it.
@@ -257,7 +258,7 @@ impl ArrivalReader {
     fn next(&mut self) -> Option<std::result::Result<Bytes, Broken>> {
         match &mut self.rest {
             Rest::Whole(pieces, _share) => pieces.next().map(Ok),
-            Rest::Streamed(pieces) => pieces.blocking_recv(),
+            Rest::Streamed(pieces) => host::receive(pieces),
         }
     }
 }
