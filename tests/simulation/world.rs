@@ -264,7 +264,7 @@ impl World {
                 std::fs::copy(self.home.join(name), home.join(name)).unwrap();
             }
         };
-        ["app.db", "app.db-wal", "app.db-journal"].map(copy);
+        ["app.db", "app.db-wal", "app.db-journal"].into_iter().for_each(copy);
         let keeps_state = self.random.u32(0..3) > 0 && self.state().exists();
         if keeps_state {
             std::fs::create_dir(home.join("state")).unwrap();
