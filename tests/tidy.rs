@@ -47,6 +47,11 @@ fn the_pure_modules_touch_nothing_outside() {
 }
 
 #[test]
+fn time_and_threads_are_asked_for_where_a_simulation_can_answer() {
+    assert_none(&complaints(edges::simulation));
+}
+
+#[test]
 fn only_the_command_line_prints() {
     assert_none(&complaints(edges::printing));
 }

@@ -21,6 +21,7 @@ use super::schedule::Schedules;
 use super::state::StateFolder;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
+use crate::host;
 use crate::segment::Seal;
 use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_end};
 use crate::sqlite::{Connection, DatabaseHeader};
@@ -359,7 +360,7 @@ impl Database {
 
 /// Runs `work` where it may block.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    match host::blocking(work).await {
         Ok(value) => value,
         // Only a panic ends such a task early, and a panic is a bug: it goes on where it can be seen.
         Err(error) => std::panic::resume_unwind(error.into_panic()),

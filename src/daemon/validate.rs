@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::replica::Replica;
 use crate::history::keys::VERIFY;
+use crate::host;
 use crate::restore::{NamedBackend, Silent};
 use crate::types::Clock;
 use crate::verify::{Options, Outcome, Verification, verify};
@@ -92,7 +93,7 @@ impl Validations {
 }
 
 fn after(interval: Option<Duration>) -> Option<Instant> {
-    Instant::now().checked_add(interval?)
+    host::now().checked_add(interval?)
 }
 
 /// One replica.

@@ -11,6 +11,7 @@ use super::log::SealPermit;
 use super::ranges::Boundary;
 use super::snapshot::{Overlay, SnapshotTicket};
 use super::{Follower, Hold, Lost};
+use crate::host;
 use crate::segment::page_hash;
 use crate::sqlite::{Checkpoint, WalIndex};
 use crate::types::{PageNo, Timestamp};
@@ -53,9 +54,9 @@ impl Follower {
             return None;
         }
         if self.hold == Hold::Guarded {
-            return wanted.then(Instant::now);
+            return wanted.then(host::now);
         }
-        let now = Instant::now();
+        let now = host::now();
         let frames = self.tail_frames().unwrap_or(0);
         let by_time = self.limits.checkpoint_interval.map(|interval| self.handover_at + interval);
         if wanted || frames >= self.due_at() {
@@ -73,7 +74,7 @@ impl Follower {
     /// an event nor a poll may come before.
     pub(super) fn next_look(&mut self, growing: bool) -> Option<Instant> {
         let due = self.handover_due();
-        let now = Instant::now();
+        let now = host::now();
         if !growing || due.is_some_and(|due| due <= now) {
             return due;
         }
@@ -87,29 +88,29 @@ impl Follower {
 
     /// Tries to reach Guarded, and offers a snapshot if one is wanted. True if the WAL may restart now.
     pub(super) fn hand_over(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        let began = Instant::now();
+        let began = host::now();
         let reached = self.hold == Hold::Guarded || self.reach_guard(now)?;
         let wanted = self.log.snapshot_wanted();
         if reached {
             self.offer(wanted, None);
         } else if let Some(reason) = wanted {
-            let since = *self.snapshot_wanted_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= GUARD_PATIENCE {
+            let since = *self.snapshot_wanted_since.get_or_insert_with(host::now);
+            if host::since(since) >= GUARD_PATIENCE {
                 self.offer_beside_wal(reason, now)?;
             }
         }
         if reached {
-            (self.failures, self.handover_at) = (0, Instant::now());
-            self.growth.handed_over(began.elapsed());
-            tracing::debug!(db = %self.path.display(), took = ?began.elapsed(), wal_bytes = self.wal_bytes(),
+            (self.failures, self.handover_at) = (0, host::now());
+            self.growth.handed_over(host::since(began));
+            tracing::debug!(db = %self.path.display(), took = ?host::since(began), wal_bytes = self.wal_bytes(),
                 "handed over");
         } else if self.blocked {
             // The shippers wake us when they have made progress.
-            self.not_before = Instant::now() + RETRY_FIRST;
+            self.not_before = host::now() + RETRY_FIRST;
         } else {
             self.failures += 1;
             let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
-            self.not_before = Instant::now() + wait;
+            self.not_before = host::now() + wait;
         }
         Ok(reached)
     }
@@ -118,11 +119,11 @@ impl Follower {
         if self.is_blocked() {
             self.give_up_laggards();
             // The WAL cannot restart yet, but copying it back must not pile up.
-            if self.bulk_at.elapsed() < BULK_INTERVAL {
+            if host::since(self.bulk_at) < BULK_INTERVAL {
                 return Ok(false);
             }
         }
-        self.bulk_at = Instant::now();
+        self.bulk_at = host::now();
         self.recognise_database()?;
         let copied = self.copy_bulk(now)?;
         fault_point!("handover-copied");
@@ -142,12 +143,12 @@ impl Follower {
             Err(error) => return Err(error.into()),
         }
         fault_point!("handover-sealing");
-        let since = Instant::now();
+        let since = host::now();
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
         fault_point!("handover-unlocked");
-        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(),
+        tracing::debug!(db = %self.path.display(), held = ?host::since(since), sealed = ?sealed.as_ref().ok(),
             "held the write lock");
         sealed
     }
@@ -177,7 +178,7 @@ impl Follower {
 
     /// A range that a replica is not ready for is not worth the wait: finer objects hold the same.
     pub(super) fn withdraw_stale_ranges(&self) {
-        if self.lease_is_out() && self.lease_since.elapsed() >= RANGE_PATIENCE {
+        if self.lease_is_out() && host::since(self.lease_since) >= RANGE_PATIENCE {
             self.log.withdraw_ranges();
         }
     }
@@ -293,7 +294,7 @@ impl Follower {
 
     /// A checkpoint that waits so long for one of somebody else's to end.
     fn checkpoint_within(&mut self, patience: Duration) -> Result<Checkpoint, crate::sqlite::Error> {
-        let since = Instant::now();
+        let since = host::now();
         loop {
             let checkpoint = match self.checkpointer.checkpoint_passive() {
                 Ok(checkpoint) => checkpoint,
@@ -304,10 +305,10 @@ impl Follower {
                     return Ok(Checkpoint::Busy);
                 }
             };
-            if checkpoint != Checkpoint::Busy || since.elapsed() >= patience {
+            if checkpoint != Checkpoint::Busy || host::since(since) >= patience {
                 return Ok(checkpoint);
             }
-            std::thread::sleep(CHECKPOINT_SLEEP);
+            host::pause(CHECKPOINT_SLEEP);
         }
     }
 
@@ -341,7 +342,7 @@ impl Follower {
                 return Ok(());
             }
             // Somebody else's checkpoint may be writing it at this moment.
-            std::thread::sleep(FIRST_PAGE_SLEEP);
+            host::pause(FIRST_PAGE_SLEEP);
         }
         Err(Lost::Overwritten(1))
     }
@@ -380,7 +381,7 @@ impl Follower {
             overlay: overlay.map(|overlay| (self.wal.file(), overlay)),
             ranges,
         });
-        (self.lease, self.lease_from, self.lease_since) = (Arc::downgrade(&ticket), self.wal_bytes(), Instant::now());
+        (self.lease, self.lease_from, self.lease_since) = (Arc::downgrade(&ticket), self.wal_bytes(), host::now());
         self.log.offer(&ticket);
         self.snapshot_wanted_since = None;
     }

@@ -42,6 +42,7 @@ pub use report::{Proof, Reached, RestoreReport};
 pub use source::{NamedBackend, Source};
 
 use crate::history::{PlannedEnd, PlannedObject, RestorePlan, Target};
+use crate::host;
 use crate::types::{Clock, Generation, SystemClock, Txid};
 use apply::{Applied, Job};
 use attempts::Attempts;
@@ -181,7 +182,7 @@ async fn fetch_and<T: Send + 'static>(
     work: impl FnOnce(mpsc::Receiver<Arrival>) -> Result<T, ApplyError> + Send + 'static,
 ) -> (replica_backends::Result<()>, Result<T, ApplyError>) {
     let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
-    let working = tokio::task::spawn_blocking(move || work(arrivals));
+    let working = host::receiving(move || work(arrivals));
     let fetching = fetch::fetch(Arc::clone(&source.backend), objects, parallelism, progress, out);
     let (fetched, worked) = tokio::join!(fetching, working);
     (fetched, worked.unwrap_or(Err(ApplyError::WriterStopped)))

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::Shipper;
 use super::claim::read_own_seal;
 use crate::history::{ObjectName, covers, keys};
+use crate::host;
 use crate::segment;
 use crate::types::{Generation, Index, Offset};
 
@@ -224,7 +225,7 @@ impl Shipper {
         let tier = parts.iter().map(|part| part.tier).max();
         let (raw_bytes, segments) =
             (parts.iter().map(|part| part.raw_bytes).sum(), parts.iter().map(|part| part.segments).sum());
-        let merged = tokio::task::spawn_blocking(move || {
+        let merged = host::blocking(move || {
             let merged = segment::merge(parts.iter().map(|part| part.bytes.as_ref()));
             (parts, merged.map(|(bytes, _)| Bytes::from(bytes)))
         });

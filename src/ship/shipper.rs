@@ -14,6 +14,7 @@ use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
+use crate::host;
 use crate::segment::Seal;
 use crate::types::{Generation, Index, Position, Timestamp};
 
@@ -121,7 +122,7 @@ impl Shipper {
             }
             if !stopping
                 && !is_urgent(&work)
-                && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(at.elapsed()))
+                && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(host::since(at)))
             {
                 // Leading edge: only what follows an upload closely waits, and gathers commits meanwhile.
                 tokio::select! {
@@ -131,7 +132,7 @@ impl Shipper {
                 last_start = None;
                 continue;
             }
-            last_start = Some(Instant::now());
+            last_start = Some(host::now());
             match self.ship(work).await {
                 Ok(()) => {
                     failures = self.note_success(failures);
@@ -215,7 +216,7 @@ impl Shipper {
             return Ok(body.map(|body| Encoded { plan, body }));
         }
         let for_encoder = Arc::clone(&plan);
-        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author)).await;
+        let encoded = host::blocking(move || segment::encode(&for_encoder, &log, &author)).await;
         let body = encoded.map_err(Failure::other)?.map_err(Failure::other)?;
         Ok(body.map(|body| Encoded { plan, body }))
     }
@@ -223,12 +224,12 @@ impl Shipper {
     async fn ship_snapshot(&self, ticket: &Arc<SnapshotTicket>) -> Result<(), Failure> {
         let name = ObjectName::Snapshot(ticket.generation, ticket.index);
         self.end_index_before(&name, ticket.page_size, ticket.order).await?;
-        let started = Instant::now();
+        let started = host::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
         fault_point!("snapshot-begun");
         let (for_encoder, author) = (Arc::clone(ticket), self.author.clone());
-        let body = tokio::task::spawn_blocking(move || snapshot::body(&for_encoder, &author)).await;
+        let body = host::blocking(move || snapshot::body(&for_encoder, &author)).await;
         let body = body.map_err(Failure::other)?.map_err(Failure::other)?;
         match self.put(&name, body).await? {
             Stored::New => {}
@@ -238,7 +239,7 @@ impl Shipper {
         fault_point!("snapshot-put");
         self.log.note_snapshot(self.replica, ticket);
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
-            index = %ticket.index, elapsed = ?started.elapsed(), "snapshot written");
+            index = %ticket.index, elapsed = ?host::since(started), "snapshot written");
         Ok(())
     }
 
@@ -275,7 +276,7 @@ impl Shipper {
         let mut objects = Vec::new();
         for (number, part) in ticket.ranges.iter().enumerate() {
             let (for_encoder, author, name) = (Arc::clone(&ticket), self.author.clone(), range::name(&ticket, part));
-            let body = tokio::task::spawn_blocking(move || range::body(&for_encoder, number, &author)).await;
+            let body = host::blocking(move || range::body(&for_encoder, number, &author)).await;
             objects.push((name, body.map_err(Failure::other)?.map_err(Failure::other)?));
         }
         drop(ticket);
