@@ -16,7 +16,7 @@ use crate::follow::{self, Attached, Baseline, CommitLog, Follower, Lost, ResumeP
 use crate::host;
 use crate::restore::{Forward, NamedBackend, RestoreError, rebuild_hashes};
 use crate::segment::{PageHashes, StateDigest};
-use crate::types::{Index, Position};
+use crate::types::{Index, Position, Timestamp};
 
 /// The file is written at most so often while the database is followed, and at most for this part of the time.
 const WRITE_INTERVAL: Duration = Duration::from_secs(60);
@@ -28,17 +28,18 @@ const SIZE_SPARE_BYTES: u64 = 1 << 30;
 
 impl Database {
     /// Begins to follow; with the page hashes that the state folder has, or if they are needed and are not those of the
-    /// replica's end, with what can be found out.
+    /// replica's end, with what can be found out. A new generation begins at `not_before` or later.
     pub(super) async fn attach(
         &self,
         points: Vec<Option<ResumePoint>>,
         backends: &[Arc<dyn Backend>],
+        not_before: Timestamp,
     ) -> Result<(Attached, Keeper), NotNow> {
         let folder = self.meta_path.clone();
         let kept = blocking(move || page_file::read(&folder)).await.ok();
         let mut keeper = Keeper::new(&self.meta_path, kept.as_ref().map(|known| known.hashes.digest()));
         let baseline = Baseline::new(&self.meta_path, kept.map(|known| known.hashes));
-        let (attached, points, mut baseline) = self.attach_once(points, baseline).await;
+        let (attached, points, mut baseline) = self.attach_once(points, baseline, not_before).await;
         let point = match attached {
             Err(Lost::HashesUnknown(point)) => point,
             other => return Ok((other?, keeper)),
@@ -53,15 +54,16 @@ impl Database {
             }
             Err(reason) => baseline.give_up(reason),
         }
-        Ok((self.attach_once(points, baseline).await.0?, keeper))
+        Ok((self.attach_once(points, baseline, not_before).await.0?, keeper))
     }
 
     async fn attach_once(
         &self,
         points: Vec<Option<ResumePoint>>,
         baseline: Baseline,
+        not_before: Timestamp,
     ) -> (Result<Attached, Lost>, Vec<Option<ResumePoint>>, Baseline) {
-        let (path, limits, now) = (self.path.clone(), self.limits.clone(), self.clock.now());
+        let (path, limits, now) = (self.path.clone(), self.limits.clone(), self.clock.now().max(not_before));
         blocking(move || {
             let attached = follow::attach(&path, limits, &points, &baseline, fresh_generation(), now);
             (attached, points, baseline)

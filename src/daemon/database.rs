@@ -25,7 +25,7 @@ use crate::host;
 use crate::segment::Seal;
 use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_end};
 use crate::sqlite::{Connection, DatabaseHeader};
-use crate::types::{Clock, Position};
+use crate::types::{Clock, Position, Timestamp};
 
 /// How long a stop waits for the replicas to get the last commits.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -139,6 +139,8 @@ impl Database {
                     }
                 }
                 Err(reason) => {
+                    // What was committed meanwhile is not known.
+                    behind |= !matches!(reason, NotNow::Missing | NotNow::Empty);
                     let text = reason.to_string();
                     if text != said {
                         self.say(&reason);
@@ -195,8 +197,14 @@ impl Database {
         let (mut points, mut others): (Vec<Option<ResumePoint>>, Vec<_>) = Default::default();
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
         let mut unread = None;
+        // A fork begins after everything that is there.
+        let mut not_before = Timestamp::default();
         for (replica, backend) in self.replicas.iter().zip(&backends) {
             if pending.is_some() {
+                // If it cannot be read, the clock has to do.
+                let end = find_end(backend.as_ref(), author.writer, None).await.ok().flatten();
+                let after = end.map_or(0, |end| end.point.time.0.saturating_add(1));
+                not_before = not_before.max(Timestamp(after));
                 points.push(None);
                 others.push(None);
                 continue;
@@ -219,7 +227,7 @@ impl Database {
             return Err(error.into());
         }
         let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
-        let (mut attached, keeper) = self.attach(points, &backends).await?;
+        let (mut attached, keeper) = self.attach(points, &backends, not_before).await?;
         if matches!(attached.resumption, Resumption::New(_)) {
             author.parent = parent;
         }

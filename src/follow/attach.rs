@@ -156,7 +156,10 @@ pub fn attach(
     let (held, hold) = keep_hold(&mut lines, first, &view.index)?;
     let (tail, salts) = view.tail();
     let (resumption, anchor, difference) = choose(points, baseline, &view, &lines[held], &wal)?;
-    let (generation, time) = anchor.as_ref().map_or((fresh, now), |p| (p.generation, p.time.max(now)));
+    let (generation, time) = match &anchor {
+        Some(point) => (point.generation, point.time.max(now)),
+        None => (fresh, after_all(points, now)),
+    };
     let mut follower = Follower {
         checkpointer: open_checkpointer(&path)?,
         ranges: Ranges::new(limits.merge_intervals),
@@ -198,6 +201,13 @@ pub fn attach(
         follower.resume(&resumption, &anchor, points, (&view.index, view.scan.as_ref()), difference)?;
     }
     Ok(Attached { follower, resumption, took: host::since(began) })
+}
+
+/// The newest state is looked for in the generation that ends last, so a new one begins after all others have ended,
+/// also if the clock has been set back.
+fn after_all(points: &[Option<ResumePoint>], now: Timestamp) -> Timestamp {
+    let last = points.iter().flatten().map(|point| point.time).max();
+    last.map_or(now, |last| now.max(Timestamp(last.0.saturating_add(1))))
 }
 
 /// SQLite opens the WAL at the first read, and does not checkpoint before that.

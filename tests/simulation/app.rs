@@ -57,6 +57,8 @@ pub struct App {
     users: Vec<User>,
     /// What SQLite has said of the database that it must never say.
     pub damage: Option<String>,
+    /// It does nothing.
+    pub is_quiet: bool,
 }
 
 impl App {
@@ -77,11 +79,15 @@ impl App {
             presence: Presence::default(),
             users: Vec::new(),
             damage: None,
+            is_quiet: false,
         }
     }
 
     /// Does something, or nothing.
     pub fn step(&mut self) {
+        if self.is_quiet {
+            return;
+        }
         if self.users.is_empty() {
             if self.random.u32(0..4) == 0 {
                 self.open();
@@ -122,8 +128,9 @@ impl App {
         self.trace.add("app", format_args!("open {}{}", self.users.len(), said(&opened)));
         self.users.push(User { connection, doing: Doing::Nothing });
         self.presence.come();
+        let number = self.users.len() - 1;
+        self.observe(number);
         if is_new {
-            let number = self.users.len() - 1;
             let first = sql::first(&mut self.random);
             self.run(number, &first);
         }
@@ -191,7 +198,7 @@ impl App {
         let mode: Result<String, _> = connection.pragma_query_value(None, "journal_mode", |row| row.get(0));
         self.trace.add("app", format_args!("journal mode {}{}", mode.unwrap_or_default(), said(&flipped)));
         if self.random.bool() {
-            let change = sql::change(&mut self.random, 0);
+            let change = sql::transaction(&mut self.random, 0);
             self.run(0, &change);
         }
         let back = self.users[0].connection.execute_batch("PRAGMA journal_mode = wal");
@@ -310,6 +317,7 @@ impl App {
 
     /// Ends whatever is open, so that nothing is in anybody's way.
     pub fn rest(&mut self) {
+        self.is_quiet = true;
         for number in 0..self.users.len() {
             if self.users[number].doing != Doing::Nothing {
                 self.end(number, "ROLLBACK");

@@ -326,12 +326,12 @@ impl World {
         let mut lacking = None;
         for _ in 0..PATIENCE_SECONDS / 5 {
             self.wait(5 * SECOND);
-            self.app.borrow_mut().rest();
             lacking = self.lacking();
             if lacking.is_none() {
                 break;
             }
         }
+        self.app.borrow_mut().is_quiet = false;
         if let Some(number) = lacking {
             return Err(format!("replica r{number} does not get the newest commit"));
         }

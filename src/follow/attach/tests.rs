@@ -45,3 +45,34 @@ fn frames_that_are_overwritten_while_they_are_kept_are_not_taken_for_those_that_
 
     assert!(matches!(follower.settle_hold(), Err(Lost::Restarted { .. })));
 }
+
+/// A machine was lost with its state folder, and the clock of the next one is behind. What it ships in a generation of
+/// its own is newer all the same: the newest state is looked for in the generation that ends last.
+#[test]
+fn a_new_generation_begins_after_all_others_have_ended_whatever_the_clock_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA page_size = 1024; PRAGMA journal_mode = wal; CREATE TABLE t (x);").unwrap();
+    let cursor = SourceCursor::default();
+    let ended = ResumePoint {
+        generation: Generation(1),
+        index: Index::default(),
+        offset: Offset(0),
+        checksum: Checksum::default(),
+        source: cursor,
+        size: PageCount(1),
+        page_size: PageSize::SMALLEST,
+        digest: StateDigest(1),
+        time: Timestamp(1000),
+    };
+    let baseline = Baseline::new(folder.path(), None);
+    let time = |now| {
+        let points = [Some(ended.clone())];
+        let attached = attach(&path, Limits::default(), &points, &baseline, Generation(2), Timestamp(now)).unwrap();
+        assert!(matches!(attached.resumption, Resumption::New(_)));
+        attached.follower.time
+    };
+    assert_eq!(time(400), Timestamp(1001));
+    assert_eq!(time(2000), Timestamp(2000));
+}
