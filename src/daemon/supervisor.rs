@@ -11,6 +11,7 @@ use super::remembered::Remembered;
 use super::retention::{Retention, grace_of};
 use super::{Database, Replica};
 use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaKind, ReplicaTarget};
+use crate::doctor::doubts;
 use crate::follow::Limits;
 use crate::follow::watch::Watcher;
 use crate::history::retention::{Policy, Tier};
@@ -60,6 +61,9 @@ fn is_blind(keys: &AgeKeys) -> bool {
 
 fn announce(database: &DatabaseConfig) {
     tracing::info!(path = %database.path.display(), "initialized db");
+    if let Some(doubts) = doubts(&database.path) {
+        tracing::warn!(path = %database.path.display(), "the database lies on a doubtful file system: {doubts}");
+    }
     for replica in &database.replicas {
         match &replica.target {
             ReplicaTarget::File { path } => tracing::info!(name = %replica.name, r#type = "file",

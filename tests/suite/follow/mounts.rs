@@ -12,15 +12,27 @@ pub fn in_mount_namespace(test: &str) -> bool {
     if std::env::var(CHILD).is_ok_and(|value| value == test) {
         return true;
     }
-    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
     let mut command = Command::new("unshare");
-    command.args(if is_root { &["--mount"][..] } else { &["--mount", "--map-root-user"] });
+    command.args(if is_root() { &["--mount"][..] } else { &["--mount", "--map-root-user"] });
     let ended = command.arg(std::env::current_exe().unwrap()).args([test, "--exact", "--nocapture"]).env(CHILD, test);
     let ended = ended.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
     let error = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success() && said.contains("1 passed"), "{test} fails:\n{said}\n{error}");
     false
+}
+
+/// Whether this may be done, which takes root. `LIGHTSHIP_ROOT_TESTS=0` does without.
+pub fn as_root() -> bool {
+    if super::scene::setting("LIGHTSHIP_ROOT_TESTS", 1) == 0 {
+        return false;
+    }
+    assert!(is_root(), "this test takes root; LIGHTSHIP_ROOT_TESTS=0 does without such tests");
+    true
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
 }
 
 /// Mounts a small disk.
