@@ -137,6 +137,10 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
         flags::Command::Retention(flags) => Command::Retention(retention(flags)?),
         flags::Command::Verify(flags) => Command::Verify(verify(flags)?),
         flags::Command::Doctor(flags) => Command::Doctor(doctor(flags)?),
+        flags::Command::Migrate(flags) => {
+            no_more_than(0, &flags.arguments)?;
+            Command::Migrate
+        }
         flags::Command::Version(flags) => {
             no_more_than(0, &flags.arguments)?;
             Command::Version

@@ -12,6 +12,7 @@ mod generations;
 mod listing;
 mod logging;
 mod ltx;
+mod migrate;
 mod point;
 mod points;
 mod replicas;
@@ -66,6 +67,10 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Retention(command) => retention::run(&command, console),
         Command::Verify(command) => verify::run(&command, console),
         Command::Doctor(command) => doctor::run(&command, console),
+        Command::Migrate => {
+            migrate::run(console);
+            Ok(())
+        }
         Command::Version => {
             version::run(program, console);
             Ok(())

@@ -34,6 +34,8 @@ pub enum Command {
     Verify(Verify),
     /// Find out what is wrong.
     Doctor(Doctor),
+    /// Say how to change over from Litestream.
+    Migrate,
     /// Say which version this is.
     Version,
     /// Show the whole cycle on a database made for the purpose.

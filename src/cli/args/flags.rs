@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use crate::cli::argv::{Arguments, Flag};
 
 /// The names of the commands.
-pub const COMMANDS: [&str; 14] = [
+pub const COMMANDS: [&str; 15] = [
     "databases",
     "generations",
     "snapshots",
@@ -21,6 +21,7 @@ pub const COMMANDS: [&str; 14] = [
     "retention",
     "verify",
     "doctor",
+    "migrate",
     "version",
     "demo",
 ];
@@ -66,6 +67,8 @@ pub enum Command {
     Verify(Verify),
     /// Find out what keeps databases from being replicated, and try the stores of their replicas
     Doctor(Doctor),
+    /// Say how to change over from Litestream, and back
+    Migrate(Nothing),
     /// Print the version
     Version(Nothing),
     /// Show replication and restore on a database made for the purpose

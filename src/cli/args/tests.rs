@@ -62,6 +62,7 @@ fn commands_are_understood() {
                 json: false,
             }),
         ),
+        ("migrate", Command::Migrate),
         ("version", Command::Version),
         ("--version", Command::Version),
         ("demo", Command::Demo(Demo { write: None })),
