@@ -13,6 +13,7 @@ pub mod restore;
 pub mod segment;
 pub mod ship;
 pub mod sqlite;
+mod stored;
 pub mod types;
 pub mod verify;
 pub mod wal;

@@ -7,6 +7,8 @@
 mod acceptance;
 #[path = "tidy/edges.rs"]
 mod edges;
+#[path = "tidy/faults.rs"]
+mod faults;
 #[path = "tidy/files.rs"]
 mod files;
 #[path = "tidy/links.rs"]
@@ -101,6 +103,13 @@ fn everything_that_must_not_happen_has_a_test_or_a_reason_why_it_cannot() {
     let files = all_files();
     let document = files.iter().find(|file| file.path == "docs/reliability.md").unwrap();
     assert_none(&acceptance::untested(&document.text, WAYS_TO_LOSE, &files));
+}
+
+#[test]
+fn every_place_where_it_can_be_killed_is_listed() {
+    let files = all_files();
+    let document = files.iter().find(|file| file.path == "docs/reliability.md").unwrap();
+    assert_none(&faults::unlisted(&document.text, &files));
 }
 
 #[test]

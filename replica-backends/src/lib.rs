@@ -32,6 +32,7 @@ mod backend;
 pub mod cloud;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
+mod download;
 mod error;
 pub mod file;
 pub mod gcs;
@@ -47,4 +48,5 @@ mod walk;
 pub mod webdav;
 
 pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
+pub use download::{download, joined, read};
 pub use error::{Error, ErrorKind, Operation, Result};

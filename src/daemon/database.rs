@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fault_points::fault_point;
 use replica_backends::Backend;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -124,6 +125,7 @@ impl Database {
                             behind = true;
                             tracing::error!(db = %self.name(), "{conflict}");
                             fork = Some(Fork::of(&conflict));
+                            fault_point!("fork-found");
                         }
                     }
                     // A fork is begun at once: until then nothing of ours is safe.
@@ -189,6 +191,7 @@ impl Database {
         let pending = fork.filter(|fork| fork.is_pending());
         if pending.is_some() {
             state.rename_writer(fresh_writer());
+            fault_point!("fork-renamed");
         }
         let mut author = Author::new(state.writer());
         let (mut points, mut others): (Vec<Option<ResumePoint>>, Vec<_>) = Default::default();
@@ -231,6 +234,7 @@ impl Database {
         if let Some(fork) = pending {
             attached.resumption = Resumption::New(fork.reason());
             (0..self.replicas.len()).for_each(|n| attached.follower.log().need_snapshot(n, fork.reason()));
+            fault_point!("fork-attached");
         }
         let log = attached.follower.log();
         let follows = |n| log.place(n).is_some();

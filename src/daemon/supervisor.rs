@@ -11,6 +11,7 @@ use super::remembered::Remembered;
 use super::retention::{Retention, grace_of};
 use super::{Database, Replica};
 use crate::config::{Config, DatabaseConfig, ReplicaConfig, ReplicaKind, ReplicaTarget};
+use crate::doctor::doubts;
 use crate::follow::Limits;
 use crate::follow::watch::Watcher;
 use crate::history::retention::{Policy, Tier};
@@ -60,6 +61,9 @@ fn is_blind(keys: &AgeKeys) -> bool {
 
 fn announce(database: &DatabaseConfig) {
     tracing::info!(path = %database.path.display(), "initialized db");
+    if let Some(doubts) = doubts(&database.path) {
+        tracing::warn!(path = %database.path.display(), "the database lies on a doubtful file system: {doubts}");
+    }
     for replica in &database.replicas {
         match &replica.target {
             ReplicaTarget::File { path } => tracing::info!(name = %replica.name, r#type = "file",
@@ -67,10 +71,9 @@ fn announce(database: &DatabaseConfig) {
             target => tracing::info!(name = %replica.name, r#type = %target.kind(),
                 sync_interval = ?replica.sync_interval, at = %target, "replicating to"),
         }
-        if let Ok(keys) = replica.age.keys()
-            && is_blind(&keys)
-        {
-            let why = if keys.can_read() { "no identity belongs to a recipient" } else { "there are no identities" };
+        if is_blind(&replica.age) {
+            let why =
+                if replica.age.can_read() { "no identity belongs to a recipient" } else { "there are no identities" };
             tracing::info!(name = %replica.name, why, "encrypted with age, and cannot be read back: a generation is \
                 continued by what the state folder remembers");
         }
@@ -122,13 +125,13 @@ fn merging(database: &DatabaseConfig, replica: &ReplicaConfig) -> Merging {
 
 fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
     let (replica, meta_path, stores) = (config.clone(), database.meta_path.clone(), Arc::clone(stores));
-    let is_blind = config.age.keys().is_ok_and(|keys| is_blind(&keys));
+    let is_blind = is_blind(&config.age);
     Replica {
         name: config.name.clone(),
         open: Arc::new(move |database| {
             // Read anew each time: meanwhile another may have held the state folder.
             let memory = is_blind.then(|| Arc::new(Remembered::open(&meta_path, &replica.name)) as Arc<dyn Memory>);
-            stores.open(&replica, database, memory).expect("BUG: the configuration was checked for what is unsupported")
+            stores.open(&replica, database, memory)
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,

@@ -3,34 +3,19 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat, statfs};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::file_system::kind_of;
 use super::{Grade, Report};
 use crate::sqlite::{Connection, DatabaseHeader};
+use crate::types::sidecar;
 
 /// Before this version a checkpoint and a WAL that restarts could lose commits (sqlite.org/changes.html).
 const WAL_RESET_FIXED: u32 = 3_051_003;
 /// A WAL above this is held up by somebody.
 const WAL_NOTE_BYTES: u64 = 256 << 20;
-
-/// File systems on which SQLite's WAL does not work between machines, or whose events are incomplete (statfs(2)).
-const FILE_SYSTEMS: [(i64, Grade, &str); 9] = [
-    (
-        0x6969,
-        Grade::Wrong,
-        "NFS: SQLite's WAL needs memory shared between its users; keep the database on a local disk",
-    ),
-    (0xFF53_4D42, Grade::Wrong, "SMB: SQLite's WAL needs memory shared between its users; use a local disk"),
-    (0xFE53_4D42, Grade::Wrong, "SMB: SQLite's WAL needs memory shared between its users; use a local disk"),
-    (0x517B, Grade::Wrong, "SMB: SQLite's WAL needs memory shared between its users; use a local disk"),
-    (0x0102_1997, Grade::Wrong, "9P: SQLite's WAL needs memory shared between its users; use a local disk"),
-    (0x786F_4256, Grade::Wrong, "a folder shared by VirtualBox: locks and shared memory do not work; use a local disk"),
-    (0x6573_5546, Grade::Note, "FUSE: whether locks, shared memory and file events work depends on what is behind it"),
-    (0x794C_7630, Grade::Note, "overlay: the database is lost with the container; put it on a volume"),
-    (0x0102_1994, Grade::Note, "tmpfs: the database is lost when the machine stops"),
-];
 
 /// Looks at the database at `path`, which no connection of this process may have open.
 #[must_use]
@@ -48,7 +33,7 @@ pub fn examine_database(path: &Path) -> Report {
     header(&path, &mut report);
     permissions(&path, &mut report);
     file_system(&path, &mut report);
-    if let Ok(wal) = fs::metadata(companion(&path, "-wal"))
+    if let Ok(wal) = fs::metadata(sidecar(&path, "-wal"))
         && wal.len() > WAL_NOTE_BYTES
     {
         let says =
@@ -56,12 +41,6 @@ pub fn examine_database(path: &Path) -> Report {
         report.add("wal", Grade::Note, says);
     }
     report
-}
-
-fn companion(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn users(path: &Path, report: &mut Report) {
@@ -124,7 +103,7 @@ fn permissions(path: &Path, report: &mut Report) {
     if may(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         refused.push(format!("write to the folder {}", folder.display()));
     }
-    for file in [path.to_owned(), companion(path, "-wal"), companion(path, "-shm")] {
+    for file in [path.to_owned(), sidecar(path, "-wal"), sidecar(path, "-shm")] {
         if file.exists() && may(&file, Access::READ_OK | Access::WRITE_OK).is_err() {
             refused.push(format!("read and write {}", file.display()));
         }
@@ -147,15 +126,9 @@ fn permissions(path: &Path, report: &mut Report) {
 }
 
 fn file_system(path: &Path, report: &mut Report) {
-    match statfs(path) {
+    match kind_of(path) {
         Err(error) => report.add("file system", Grade::Note, format!("its kind cannot be found out: {error}")),
-        Ok(found) => {
-            // The kind is 32 bits, whatever the type that holds it.
-            let kind = found.f_type as u32;
-            match FILE_SYSTEMS.iter().find(|(known, ..)| *known == i64::from(kind)) {
-                Some((_, grade, says)) => report.add("file system", *grade, *says),
-                None => report.add("file system", Grade::Fine, "local"),
-            }
-        }
+        Ok(Some(kind)) => report.add("file system", kind.grade, kind.says),
+        Ok(None) => report.add("file system", Grade::Fine, "local"),
     }
 }

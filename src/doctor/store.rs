@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use replica_backends::{Backend, Body, ByteRange, Error, ErrorKind};
+use replica_backends::{Backend, Body, ByteRange, Error, ErrorKind, read};
 
 use super::{Grade, Report};
 
@@ -215,13 +215,4 @@ impl Probe<'_> {
             }
         }
     }
-}
-
-async fn read(backend: &dyn Backend, key: &str, range: ByteRange) -> Result<Vec<u8>, Error> {
-    let mut stream = backend.get(key, range).await?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = stream.try_next().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fault_points::fault_point;
+
 use super::log::SealPermit;
 use super::ranges::Boundary;
 use super::snapshot::{Overlay, SnapshotTicket};
@@ -124,6 +126,7 @@ impl Follower {
         self.bulk_at = host::now();
         self.recognise_database()?;
         let copied = self.copy_bulk(now)?;
+        fault_point!("handover-copied");
         let sealed = if copied && !self.is_blocked() { self.try_seal(now) } else { Ok(false) };
         self.log.drop_read_ahead();
         sealed
@@ -139,10 +142,12 @@ impl Follower {
             }
             Err(error) => return Err(error.into()),
         }
+        fault_point!("handover-sealing");
         let since = host::now();
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
+        fault_point!("handover-unlocked");
         tracing::debug!(db = %self.path.display(), held = ?host::since(since), sealed = ?sealed.as_ref().ok(),
             "held the write lock");
         sealed
@@ -248,6 +253,7 @@ impl Follower {
         self.lines[other].begin_read()?;
         let index = self.lines[other].wal_index()?;
         self.capture(&index, now)?;
+        fault_point!("handover-pinned");
         self.lines[self.held].end();
         self.held = other;
         self.hold = Hold::Pinned { mark: index.frames };
@@ -261,8 +267,10 @@ impl Follower {
         if self.log.unshipped_bytes() > self.limits.tail_bytes {
             return Ok(false);
         }
+        fault_point!("handover-captured");
         self.lines[self.held].end();
         let checkpoint = self.checkpoint_within(SEAL_PATIENCE);
+        fault_point!("handover-checkpointed");
         self.lines[self.held].begin_read()?;
         checkpoint?;
         // The wal-index decides, not what our checkpoint says of itself: if another process was at it, that one may
@@ -273,7 +281,9 @@ impl Follower {
             return Ok(false);
         }
         let permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+        fault_point!("handover-guarding");
         self.guard(permit)?;
+        fault_point!("handover-guarded");
         Ok(true)
     }
 

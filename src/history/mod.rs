@@ -2,6 +2,7 @@
 
 mod catalog;
 pub mod keys;
+mod last;
 pub mod ltx;
 mod plan;
 mod plan_error;

@@ -1,5 +1,6 @@
 //! Which objects a restore needs, in which order, and where it stops.
 
+use super::last::in_time;
 use super::plan_error::{PlanError, PlanStop, check_place};
 use super::route::{covers, route};
 use super::timeline;
@@ -29,6 +30,7 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         }
     };
     let (segments, later) = candidates.split_at(count);
+    let segments = if sealed.is_some() { in_time(segments, seals)? } else { segments };
     let Steps { steps, next, coarse } = if sealed.is_some() {
         sealed_steps(history, snapshot, (segments, later), seals, target)?
     } else {
@@ -45,6 +47,7 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         (Some(_), Target::Position(index, offset)) => {
             check_position(history, last, next, seals, (end, (index, offset)))?;
         }
+        (Some(_), Target::Index(_)) => next.map_or(Ok(()), |next| check_index(last, next, seals))?,
         _ => {}
     }
     if sealed.is_none() && seals.known(&last.name).is_some() {
@@ -144,7 +147,14 @@ fn coarse_steps<'h>(
 fn without_leftovers<'h>(steps: Vec<&'h Entry>, seals: &Seals) -> Result<Vec<&'h Entry>, PlanStop> {
     let mut kept: Vec<&Entry> = Vec::new();
     for next in steps {
-        let outer = kept.last().and_then(|before| seals.known(&before.name).map(|seal| (before.name, seal)));
+        let is_end = seals.known(&next.name).is_some_and(Seal::is_end);
+        let outer = match kept.last().map(|before| before.name) {
+            // It may have come too late.
+            Some(before) if is_end && before.range().is_none() && before.index() == next.name.index() => {
+                Some((before, demand(seals, &before)?))
+            }
+            before => before.and_then(|before| seals.known(&before).map(|seal| (before, seal))),
+        };
         match outer.filter(|(_, seal)| seal.to.0 == next.name.index() && seal.to.1 > next.name.offset()) {
             Some((before, outer)) if !covers(outer, demand(seals, &next.name)?) => {
                 return Err(PlanError::Overlap { before, next: next.name }.into());
@@ -320,6 +330,20 @@ fn check_next(last: &Entry, next: &Entry, seals: &Seals, wanted: Timestamp, end:
         Ok(())
     } else {
         Err(PlanError::Hole { before: last.name, next: next.name }.into())
+    }
+}
+
+/// A restore of an index goes to its end. If the next index begins with another state, what was last in this one is
+/// missing. Nothing is proved by an object that cannot be read, or of an index further on.
+fn check_index(last: &Entry, next: &Entry, seals: &Seals) -> Result<(), PlanStop> {
+    let before = demand(seals, &last.name)?;
+    if before.is_end() || before.to.0.next() != Some(next.name.index()) {
+        return Ok(());
+    }
+    match demand(seals, &next.name) {
+        Ok(after) if !continues(before, after) => Err(PlanError::Hole { before: last.name, next: next.name }.into()),
+        Err(PlanStop::Needs(needs)) => Err(needs.into()),
+        Ok(_) | Err(PlanStop::Fault(_)) => Ok(()),
     }
 }
 

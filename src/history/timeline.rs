@@ -23,9 +23,9 @@ impl Bounds {
 /// When the last commit of `history` was seen: what its last seal says, else the store's newest time.
 ///
 /// # Errors
-/// If the seal of its last object has not been read yet.
+/// If the seal of its last object has not been read yet, or those that tell which one that is.
 pub fn end(history: &History, seals: &Seals) -> Result<Timestamp, NeedsSeals> {
-    let sealed = history.last().map(|last| sealed_time(last, seals, Edge::Last)).transpose()?.flatten();
+    let sealed = history.end(seals)?.map(|last| sealed_time(last, seals, Edge::Last)).transpose()?.flatten();
     Ok(sealed.or_else(|| history.entries().map(|e| e.modified).max()).unwrap_or_default())
 }
 
@@ -35,8 +35,9 @@ pub fn end(history: &History, seals: &Seals) -> Result<Timestamp, NeedsSeals> {
 /// If the seals of its first and last object have not been read yet.
 pub fn bounds(history: &History, seals: &Seals) -> Result<Bounds, NeedsSeals> {
     let mut needs = NeedsSeals(Vec::new());
-    for edge in [history.first(), history.last()].into_iter().flatten() {
-        needs.0.extend(seals.of(&edge.name).err().into_iter().flat_map(|more| more.0));
+    let first = history.first().and_then(|first| seals.of(&first.name).err());
+    for more in [first, history.end(seals).err()].into_iter().flatten() {
+        needs.0.extend(more.0);
     }
     needs.0.dedup();
     if !needs.0.is_empty() {

@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt, stream};
-use replica_backends::{Backend, ByteRange, Error, ErrorKind, Operation, Result};
+use replica_backends::{Backend, ByteRange, Error, ErrorKind, Operation, Result, download, joined};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Progress;
-use super::download::{download, joined};
-use super::source::{UNDECIPHERED, read_seal, sealing};
 use crate::history::{PlannedObject, Sealing, plan_key};
 use crate::host;
 use crate::segment::SEAL_TAIL_BYTES;
+use crate::stored::{UNDECIPHERED, read_sealing, sealing};
 
 /// Objects of up to this size are fetched whole, larger ones in parts of it.
 const PART_BYTES: u64 = 4 << 20;
@@ -76,7 +75,7 @@ pub async fn fetch(
             (_, true) if part.is_damaged => UNDECIPHERED,
             (_, true) => sealing_of(&part.pieces),
             (Some(seal), false) => Sealing::Sealed(seal.clone()),
-            (None, false) => read_seal(backend.as_ref(), &object.name, object.stored_bytes).await?,
+            (None, false) => read_sealing(backend.as_ref(), &plan_key(&object.name), object.stored_bytes).await?,
         };
         let arrival = |body| Arrival { object, sealing, body };
         if !deliver(progress, part, &mut parts, &out, arrival).await? {

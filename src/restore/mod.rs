@@ -5,7 +5,6 @@
 mod apply;
 mod attempts;
 mod choose;
-mod download;
 mod error;
 mod extent;
 mod fetch;
@@ -28,6 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fault_points::fault_point;
 use tokio::sync::mpsc;
 
 pub use choose::{Choice, GenerationChoice};
@@ -106,6 +106,7 @@ pub async fn restore(
     loop {
         let choice = attempts.next(replicas, request, progress).await?;
         let staged = Staged::create(&request.output)?;
+        fault_point!("restore-staged");
         let report = match choice {
             Choice::Generation(choice) => match fill(&staged, &choice, attempts.in_order, request, progress).await {
                 Ok(done) => RestoreReport::new(choice.source.name, request.target, &choice.plan, done),
@@ -225,6 +226,7 @@ fn needed_bytes(plan: &RestorePlan) -> u64 {
 
 /// Moves orphans out of the way and gives the file its name.
 fn publish(staged: Staged, output: &Path, progress: &dyn Progress) -> Result<(), RestoreError> {
+    fault_point!("restore-applied");
     for (orphan, aside) in sidecars::move_aside(output, SystemClock.now())? {
         progress.warn(&format!(
             "{} belonged to an earlier database and was moved to {}",

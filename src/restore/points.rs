@@ -1,9 +1,8 @@
 //! The named points of a replica.
 
 use futures::TryStreamExt;
-use replica_backends::{Backend, ByteRange, ErrorKind, Result};
+use replica_backends::{Backend, ByteRange, ErrorKind, Result, read};
 
-use super::download::read;
 use crate::history::keys::POINTS;
 use crate::history::point::Point;
 

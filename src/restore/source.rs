@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use replica_backends::layers::BEGINNING;
-use replica_backends::{Backend, ByteRange, ErrorKind};
+use replica_backends::{Backend, ErrorKind, read};
 
-use super::download::read;
 use super::ltx::LtxSource;
 use crate::history::keys::{GENERATIONS, RANGES};
-use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds};
-use crate::segment::{SEAL_TAIL_BYTES, Seal, SealFault, Tail};
+use crate::history::{Bounds, Catalog, NeedsSeals, ObjectName, Sealing, Seals, all_bounds, plan_key};
+use crate::stored::read_sealing;
 use crate::types::Generation;
 
 /// How many seals are read at the same time.
@@ -93,7 +92,7 @@ impl Source {
         let reads = sizes.into_iter().map(|(name, bytes)| {
             let backend = Arc::clone(&backend);
             async move {
-                match read_seal(backend.as_ref(), &name, bytes).await {
+                match read_sealing(backend.as_ref(), &plan_key(&name), bytes).await {
                     Err(error) if allows_write_only && error.kind() == ErrorKind::WriteOnly => {
                         Ok((name, Sealing::Unsealed))
                     }
@@ -105,7 +104,7 @@ impl Source {
         let unsealed = found.iter().find(|(_, sealing)| *sealing == Sealing::Unsealed);
         if let Some((name, _)) = unsealed.filter(|_| !self.is_plain && !allows_write_only) {
             // What is encrypted looks like that too, to those who do not know of it.
-            read(backend.as_ref(), &crate::history::plan_key(name), BEGINNING).await?;
+            read(backend.as_ref(), &plan_key(name), BEGINNING).await?;
             self.is_plain = true;
         }
         for (name, sealing) in found {
@@ -117,39 +116,5 @@ impl Source {
     fn stored_bytes(&self, name: &ObjectName) -> u64 {
         let history = self.catalog.history(name.generation());
         history.and_then(|h| h.entry(name)).map_or(0, |e| e.stored_bytes)
-    }
-}
-
-/// What an object is whose encryption is damaged.
-pub(super) const UNDECIPHERED: Sealing = Sealing::Damaged(SealFault::Damaged("the object's encryption is"));
-
-/// What the end of an object of `stored_bytes` is: one request, or two for a seal with very many commits.
-pub(super) async fn read_seal(
-    backend: &dyn Backend,
-    name: &ObjectName,
-    stored_bytes: u64,
-) -> replica_backends::Result<Sealing> {
-    let mut suffix = SEAL_TAIL_BYTES;
-    loop {
-        let key = crate::history::plan_key(name);
-        let tail = match read(backend, &key, ByteRange::Suffix(suffix)).await {
-            Err(error) if error.kind() == ErrorKind::Damaged => return Ok(UNDECIPHERED),
-            tail => tail?,
-        };
-        match sealing(&tail, stored_bytes) {
-            Ok(sealing) => return Ok(sealing),
-            Err(more) if more > suffix => suffix = more,
-            Err(_) => return Ok(Sealing::Damaged(SealFault::Damaged("it is cut short"))),
-        }
-    }
-}
-
-/// What `tail`, the end of an object, is; or how many bytes of the object's end are needed to tell.
-pub(super) fn sealing(tail: &[u8], stored_bytes: u64) -> Result<Sealing, u64> {
-    match Seal::from_tail(tail, stored_bytes) {
-        Ok(Tail::Sealed(seal, _)) => Ok(Sealing::Sealed(seal)),
-        Ok(Tail::Unsealed) => Ok(Sealing::Unsealed),
-        Ok(Tail::NeedsBytes(bytes)) => Err(bytes),
-        Err(fault) => Ok(Sealing::Damaged(fault)),
     }
 }

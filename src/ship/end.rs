@@ -14,11 +14,12 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use replica_backends::{Backend, ErrorKind};
 
 use super::Author;
 use super::claim::read_own_seal;
-use super::resume::last_object;
+use super::resume::{Foreign, last_object};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, SnapshotTicket};
 use crate::history::ObjectName;
@@ -65,13 +66,12 @@ impl Shipper {
     /// that Litestream 0.3 chooses a generation, and in it a snapshot.
     pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
         let backend: &dyn Backend = self.backend.as_ref();
-        let last = last_object(backend, ticket.generation).await.map_err(Failure::Retry)?;
-        let Some(last) = last else { return self.outlast_parent().await };
+        let last = last_object(backend, ticket.generation, Foreign::Unread).await.map_err(Failure::Retry)?;
+        let Some((last, seal)) = last else { return self.outlast_parent().await };
         if last == ObjectName::Snapshot(ticket.generation, ticket.index) {
             return Ok(());
         }
         let Some(key) = last.key() else { return Err(self.conflict(&last, None)) };
-        let seal = read_own_seal(backend, &key).await.map_err(Failure::Retry)?;
         let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
             return Err(self.conflict(&last, None));
         };
@@ -88,16 +88,18 @@ impl Shipper {
         }
         if at.1 < Offset::LIMIT {
             self.put_gap(&gap_at(at, &seal, ticket, &self.author)).await?;
+            fault_point!("gap-ended");
         }
         self.reach_to(ticket, at.0, seal).await?;
+        fault_point!("gap-bridged");
         self.outlast(&key).await
     }
 
     /// A generation that was forked off is chosen before its parent.
     async fn outlast_parent(&self) -> Result<(), Failure> {
         let Some(parent) = self.author.parent else { return Ok(()) };
-        let last = last_object(self.backend.as_ref(), parent.generation).await.map_err(Failure::Retry)?;
-        match last.and_then(|last| last.key()) {
+        let last = last_object(self.backend.as_ref(), parent.generation, Foreign::Unread).await;
+        match last.map_err(Failure::Retry)?.and_then(|(last, _)| last.key()) {
             Some(key) => self.outlast(&key).await,
             None => Ok(()),
         }
@@ -137,7 +139,10 @@ impl Shipper {
         let name = ObjectName::Segment(end.generation, end.from.0, end.from.1);
         let Some(key) = name.key() else { return Err(self.conflict(&name, None)) };
         let object = encode(end).map_err(Failure::other)?;
-        match self.backend.put_new(&key, object.into()).await {
+        fault_point!("end-encoded");
+        let put = self.backend.put_new(&key, object.into()).await;
+        fault_point!("end-put");
+        match put {
             Ok(_) => Ok(None),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let there = read_own_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;

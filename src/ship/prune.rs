@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use futures::TryStreamExt;
-use replica_backends::{Backend, ByteRange, Error, ErrorKind};
+use replica_backends::{Backend, ByteRange, Error, ErrorKind, read};
 
 use crate::history::keys::{GENERATIONS, RANGES, RETENTION};
 use crate::history::retention::RetentionPlan;
@@ -43,7 +44,9 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
     for (generation, more) in &after.ends {
         ends.entry(*generation).or_default().extend(more);
     }
+    fault_point!("retention-planned");
     write_thinned(backend, &Thinned { before: before.before.max(after.before), deleting: true, ends }).await?;
+    fault_point!("retention-announced");
     let mut gone: BTreeSet<String> = BTreeSet::new();
     'batches: for batch in batches(&plan.delete) {
         let keyed = batch.iter().filter_map(|entry| Some((entry.name.key()?, entry.stored_bytes)));
@@ -57,9 +60,12 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
             (pruned.objects, pruned.bytes) = (pruned.objects + 1, pruned.bytes + bytes);
             gone.insert(key.clone());
         }
+        fault_point!("retention-deleting");
     }
+    fault_point!("retention-deleted");
     if pruned.failure.is_none() {
         write_thinned(backend, &after).await?;
+        fault_point!("retention-noted");
     }
     if gone.is_empty() {
         return Ok(pruned);
@@ -76,12 +82,11 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
 }
 
 async fn read_thinned(backend: &dyn Backend) -> Result<Thinned, Error> {
-    let body = match backend.get(RETENTION, ByteRange::All).await {
-        Ok(body) => body.try_collect::<Vec<Bytes>>().await?,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Thinned::default()),
-        Err(error) => return Err(error),
-    };
-    Ok(Thinned::from_json(&body.concat()).unwrap_or_default())
+    match read(backend, RETENTION, ByteRange::All).await {
+        Ok(body) => Ok(Thinned::from_json(&body).unwrap_or_default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Thinned::default()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn write_thinned(backend: &dyn Backend, thinned: &Thinned) -> Result<(), Error> {

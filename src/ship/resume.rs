@@ -1,15 +1,15 @@
 //! Where a replica's history ends: a generation that can be continued, as the seal of its last object tells it.
 
 use futures::TryStreamExt;
-use replica_backends::{Backend, Error};
+use replica_backends::{Backend, Error, ObjectMeta};
 
-use super::claim::{is_for_others, read_seal};
+use super::claim::{is_for_others, read_own_seal, read_seal};
 use super::end::continues_at;
 use crate::follow::ResumePoint;
-use crate::history::covers;
-use crate::history::keys::{GENERATIONS, ObjectName, segments, snapshots};
+use crate::history::keys::{GENERATIONS, segments, snapshots};
+use crate::history::{Catalog, ObjectName, Sealing, Seals, plan_key};
 use crate::segment::{Seal, SealKind};
-use crate::types::{Generation, Offset, WriterId};
+use crate::types::{Generation, Index, Offset, WriterId};
 use crate::wal::Checksum;
 
 /// Where a replica's history ends.
@@ -53,14 +53,14 @@ pub async fn find_end(
         if without == Some(generation) {
             continue;
         }
-        let found = match last_sealed(backend, generation).await {
+        let found = match last_object(backend, generation, Foreign::Refused).await {
             Err(error) if is_for_others(&error) => {
                 unread = Some(error);
                 continue;
             }
             found => found?,
         };
-        let Some((last, seal)) = found else { continue };
+        let Some((last, Some(seal))) = found else { continue };
         let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { continue };
         let own = seal.writer == writer;
         if best.as_ref().is_none_or(|(best_own, best, _)| (*best_own, best.time) < (own, point.time)) {
@@ -74,44 +74,56 @@ pub async fn find_end(
     Ok(best.map(|(own, point, seal)| HistoryEnd::new(own, point, seal)))
 }
 
-/// The last object of `generation` and its seal, if it has one. An end that came too late is not the last object: it
-/// stands within the merged one before it.
-async fn last_sealed(backend: &dyn Backend, generation: Generation) -> Result<Option<(ObjectName, Seal)>, Error> {
-    let [before, last] = last_objects(backend, generation).await?;
-    let read = async |name: Option<ObjectName>| match name.and_then(|name| Some((name, name.key()?))) {
-        Some((name, key)) => Ok(read_seal(backend, &key).await?.map(|seal| (name, seal))),
-        None => Ok::<_, Error>(None),
-    };
-    let last = read(last).await?;
-    let Some((name, seal)) = last.as_ref().filter(|(_, seal)| seal.is_end()) else { return Ok(last) };
-    let before = read(before.filter(|before| before.index() == name.index())).await?;
-    Ok(before.filter(|(_, outer)| covers(outer, seal)).or(last))
+/// What becomes of an object that is encrypted for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// It is an error.
+    Refused,
+    /// It has no seal.
+    Unread,
 }
 
-/// The object that stands last in `generation`.
+/// The object with which `generation` ends, and its seal, if it has one that can be trusted.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub(super) async fn last_object(backend: &dyn Backend, generation: Generation) -> Result<Option<ObjectName>, Error> {
-    Ok(last_objects(backend, generation).await?[1])
+pub(super) async fn last_object(
+    backend: &dyn Backend,
+    generation: Generation,
+    foreign: Foreign,
+) -> Result<Option<(ObjectName, Option<Seal>)>, Error> {
+    let catalog = Catalog::from_listing(last_index(backend, generation).await?);
+    let Some(history) = catalog.history(generation) else { return Ok(None) };
+    let mut seals = Seals::default();
+    loop {
+        let needs = match history.end(&seals) {
+            Ok(last) => return Ok(last.map(|last| (last.name, seals.known(&last.name).cloned()))),
+            Err(needs) => needs,
+        };
+        for name in needs.0 {
+            let seal = match foreign {
+                Foreign::Refused => read_seal(backend, &plan_key(&name)).await?,
+                Foreign::Unread => read_own_seal(backend, &plan_key(&name)).await?,
+            };
+            seals.learn(name, seal.map_or(Sealing::Unsealed, |seal| Sealing::Sealed(Box::new(seal))));
+        }
+    }
 }
 
-/// The two objects that stand last.
-async fn last_objects(backend: &dyn Backend, generation: Generation) -> Result<[Option<ObjectName>; 2], Error> {
-    let key = |name: &ObjectName| (name.index(), name.offset(), *name);
-    let mut last: [Option<ObjectName>; 2] = [None; 2];
+/// What is listed of the last index. The rest is not kept: there may be many histories at once, and long ones.
+async fn last_index(backend: &dyn Backend, generation: Generation) -> Result<Vec<ObjectMeta>, Error> {
+    let (mut last, mut listed) = (Index::default(), Vec::new());
     for folder in [snapshots(generation), segments(generation)] {
         let mut objects = backend.list(&folder, None).await?;
         while let Some(object) = objects.try_next().await? {
-            let Some(name) = ObjectName::parse(&object.key) else { continue };
-            if last[1].is_none_or(|last| key(&last) < key(&name)) {
-                last = [last[1], Some(name)];
-            } else if last[0].is_none_or(|before| key(&before) < key(&name)) {
-                last[0] = Some(name);
+            let Some(name) = ObjectName::parse(&object.key).filter(|name| name.index() >= last) else { continue };
+            if name.index() > last {
+                (last, listed) = (name.index(), Vec::new());
             }
+            listed.push(object);
         }
     }
-    Ok(last)
+    Ok(listed)
 }
 
 fn is_named_right(seal: &Seal, name: &ObjectName) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fault_points::fault_point;
 use replica_backends::{Backend, Body, Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
@@ -187,8 +188,10 @@ impl Shipper {
                 _ => Ok(None),
             }
         };
+        fault_point!("ship-encoded");
         let kept = body.as_bytes().cloned();
         let (stored, ahead) = tokio::join!(self.put(&name, body), ahead);
+        fault_point!("ship-put");
         let (mark, kept) = match stored? {
             Stored::New => (*plan.to(), kept),
             // An earlier attempt got through; it may have held fewer commits.
@@ -201,6 +204,7 @@ impl Shipper {
             return Ok(None);
         }
         self.note(plan.generation, plan.index, &mark);
+        fault_point!("ship-noted");
         Ok(if mark == *plan.to() { ahead? } else { None })
     }
 
@@ -223,6 +227,7 @@ impl Shipper {
         let started = host::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
+        fault_point!("snapshot-begun");
         let (for_encoder, author) = (Arc::clone(ticket), self.author.clone());
         let body = host::blocking(move || snapshot::body(&for_encoder, &author)).await;
         let body = body.map_err(Failure::other)?.map_err(Failure::other)?;
@@ -231,6 +236,7 @@ impl Shipper {
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
             Stored::Before(seal) => return Err(self.conflict(&name, Some(&seal))),
         }
+        fault_point!("snapshot-put");
         self.log.note_snapshot(self.replica, ticket);
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, elapsed = ?host::since(started), "snapshot written");
@@ -279,6 +285,7 @@ impl Shipper {
                 Stored::New | Stored::Before(_) => tracing::debug!(db = %self.database, replica = %self.name,
                     range = ?name, "merged range written"),
             }
+            fault_point!("range-put");
         }
         Ok(())
     }
@@ -323,8 +330,10 @@ impl Shipper {
     }
 
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
+        let position = Position { generation, index, offset: mark.offset };
+        tracing::debug!(db = %self.database, replica = %self.name, %position, "stored");
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.position = Some(Position { generation, index, offset: mark.offset });
+        status.position = Some(position);
         status.time = Some(mark.time);
         status.objects += 1;
     }

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use futures::TryStreamExt;
-use replica_backends::{Backend, ByteRange, ErrorKind};
+use replica_backends::{Backend, ByteRange, ErrorKind, read};
 use serde_json::Value;
 
 use super::Outcome;
@@ -25,12 +23,11 @@ impl Kept {
     /// # Errors
     /// Those of the store.
     pub async fn read(backend: &dyn Backend) -> replica_backends::Result<Option<Self>> {
-        let body = match backend.get(VERIFY, ByteRange::All).await {
-            Ok(body) => body.try_collect::<Vec<Bytes>>().await?.concat(),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(Self::parse(&body))
+        match read(backend, VERIFY, ByteRange::All).await {
+            Ok(body) => Ok(Self::parse(&body)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn parse(body: &[u8]) -> Option<Self> {

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod age;
+mod disks;
+mod faults;
 mod follow;
 mod hosts;
+mod limits;
 #[path = "../merge/mod.rs"]
 mod merge;
 #[path = "../restore/mod.rs"]

@@ -12,6 +12,7 @@ it is the state after some commit, and prints the number of that commit.
 
 import argparse
 import hashlib
+import os
 import random
 import sqlite3
 import sys
@@ -73,6 +74,16 @@ def write(options):
     chance = random.Random(options.writer)
     # Checkpoints and readers are this process's own trouble: it must not wait for itself for long.
     checkpointer = sqlite3.connect(options.path, timeout=0.05, isolation_level=None)
+    if options.fork:
+        # The connections above are the parent's: the child lets them be, and opens its own.
+        child = os.fork()
+        if child == 0:
+            db = connect(options.path)
+            db.execute(f"PRAGMA wal_autocheckpoint = {options.autocheckpoint}")
+            for _ in range(options.commits):
+                commit(db, options.writer + 1000)
+                time.sleep(options.pause)
+            os._exit(0)
     print("ready", flush=True)
     end = time.monotonic() + options.seconds
     reading, switch_at, done = False, 0, 0
@@ -90,6 +101,8 @@ def write(options):
             if reading:
                 reader.execute("SELECT count(*) FROM chain").fetchall()
             switch_at = time.monotonic() + chance.uniform(0.05, 0.5)
+    if options.fork:
+        os.waitpid(child, 0)
     print(f"commits {done}", flush=True)
     if options.stay:
         sys.stdin.read()
@@ -141,6 +154,7 @@ def main():
     parser.add_argument("--synchronous", default="NORMAL")
     parser.add_argument("--checkpoints", action="store_true")
     parser.add_argument("--readers", action="store_true")
+    parser.add_argument("--fork", action="store_true", help="a child process commits as often")
     parser.add_argument("--stay", action="store_true", help="keep the connections until stdin ends")
     options = parser.parse_args()
     if options.command == "init":

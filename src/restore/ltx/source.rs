@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use replica_backends::{Backend, ByteRange};
+use replica_backends::{Backend, ByteRange, read};
 
 use crate::history::Bounds;
 use crate::history::ltx::{LtxCatalog, LtxTimes, NeedsTimes, ltx_bounds, ltx_folders};
 use crate::ltx::{HEADER_BYTES, LtxHeader};
-use crate::restore::download::read;
 
 /// How many headers are read at the same time.
 const HEADERS_AT_ONCE: usize = 16;

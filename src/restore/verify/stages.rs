@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use replica_backends::{ByteRange, ErrorKind, Operation};
+use replica_backends::{ByteRange, ErrorKind, Operation, read};
 use tokio::sync::mpsc;
 
 use super::chunk::{Chunk, Listing};
@@ -16,7 +16,6 @@ use super::{Checked, Comparison, LiveState, VerifyError};
 use crate::history::keys::{RETENTION, generation_folder, ranges};
 use crate::history::{Catalog, ObjectName, Sealing, Thinned, plan_key};
 use crate::host;
-use crate::restore::download::read;
 use crate::restore::{ARRIVALS_AHEAD, Progress, Source, fetch};
 use crate::types::{Generation, Index};
 

@@ -32,7 +32,10 @@ pub struct Scene {
 impl Scene {
     /// Nothing but a folder.
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
         let (replicas, configured_path) = (vec![folder.path().join("replica")], folder.path().join("app.db"));
         let (database_keys, more_replicas) = (String::new(), String::new());
         Self { folder, database_keys, replicas, more_replicas, configured_path }
@@ -40,7 +43,12 @@ impl Scene {
 
     /// A database as `chain.py` makes it.
     pub fn with_chain(page_size: u32) -> Self {
-        let scene = Self::new();
+        Self::with_chain_within(&std::env::temp_dir(), page_size)
+    }
+
+    /// The same, in a folder below this one.
+    pub fn with_chain_within(folder: &Path, page_size: u32) -> Self {
+        let scene = Self::in_folder(tempfile::tempdir_in(folder).unwrap());
         let made =
             python("chain.py").arg("init").arg(scene.db()).args(["--page-size", &page_size.to_string()]).status();
         assert!(made.unwrap().success());

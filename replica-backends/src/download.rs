@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::{Backend, ByteRange, ErrorKind, Result};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use replica_backends::{Backend, ByteRange, ErrorKind, Result};
 
 /// How often the same bytes are asked for.
 const TRIES_MAX: u32 = 5;
