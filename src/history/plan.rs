@@ -4,7 +4,7 @@ use super::last::in_time;
 use super::plan_error::{PlanError, PlanStop, check_place};
 use super::route::{covers, route};
 use super::timeline;
-use super::{Entry, History, ObjectName, PlannedEnd, PlannedObject, RestorePlan, Sealing, Seals, Target};
+use super::{Entry, History, NeedsSeals, ObjectName, PlannedEnd, PlannedObject, RestorePlan, Sealing, Seals, Target};
 use crate::segment::{Commit, Seal};
 use crate::types::{Index, Offset, Timestamp};
 
@@ -116,6 +116,9 @@ fn sealed_steps<'h>(
         let missing = ObjectName::Segment(history.generation, last, Offset(0));
         return Err(PlanError::Missing { missing, next: next.name }.into());
     }
+    if matches!(target, Target::Position(..)) {
+        demand_all(within, seals)?;
+    }
     steps.extend(within);
     Ok(Steps { steps: without_leftovers(steps, seals)?, next: later.first(), coarse: false })
 }
@@ -208,6 +211,13 @@ fn sealed_at<'s>(seals: &'s Seals, name: &ObjectName) -> Result<Option<&'s Seal>
         Sealing::Unsealed => Ok(None),
         Sealing::Damaged(fault) => Err(PlanError::Seal(*name, fault.clone()).into()),
     }
+}
+
+/// Which object of an index holds a position shows only when it is known which of them are leftovers.
+fn demand_all(segments: &[Entry], seals: &Seals) -> Result<(), PlanStop> {
+    let unknown: Vec<ObjectName> =
+        segments.iter().map(|entry| entry.name).filter(|name| seals.of(name).is_err()).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(NeedsSeals(unknown).into()) }
 }
 
 fn demand<'s>(seals: &'s Seals, name: &ObjectName) -> Result<&'s Seal, PlanStop> {

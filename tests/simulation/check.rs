@@ -66,7 +66,8 @@ impl Checker {
     /// The state at a position must be a commit. Returns its number, the first that is at least `least`.
     pub fn at(&self, replica: &Frozen, oracle: &Oracle, at: Position, least: usize) -> Result<usize, String> {
         let restored = self.restore(replica, Some(at.generation), Target::Position(at.index, at.offset));
-        let (pages, _) = restored.map_err(|error| format!("{at} cannot be restored: {error}"))?;
+        let (pages, _) =
+            restored.map_err(|error| format!("{at} cannot be restored: {error}\n{}", around(replica, at)))?;
         oracle.find(pages, least).ok_or_else(|| {
             let number = oracle.last(pages);
             format!("at {at} is commit {number:?}, and not one that comes after {least}")
@@ -126,6 +127,27 @@ fn seal_of(key: &str, bytes: &[u8]) -> Result<(ObjectName, Box<Seal>), String> {
 fn seals(replica: &Frozen) -> impl Iterator<Item = Result<(ObjectName, Box<Seal>), String>> {
     let objects = replica.objects().filter(|(key, _)| ObjectName::parse(key).is_some());
     objects.map(|(key, bytes)| seal_of(key, bytes))
+}
+
+/// What stands in an index, and beside it.
+fn around(replica: &Frozen, at: Position) -> String {
+    let near = |name: &ObjectName| {
+        name.generation() == at.generation && name.index().get().abs_diff(at.index.get()) <= 1
+            || name.range().is_some_and(|range| range.from <= at.index && at.index <= range.to)
+    };
+    let described = seals(replica).flatten().filter(|(name, _)| near(name)).map(|(name, seal)| {
+        let commits: Vec<String> =
+            seal.commits.iter().map(|commit| format!("{}@{}", commit.end, commit.time)).collect();
+        format!(
+            "  {} to {}:{} {}: {}",
+            name.key().unwrap_or_default(),
+            seal.to.0,
+            seal.to.1,
+            seal.reason,
+            commits.join(" ")
+        )
+    });
+    described.collect::<Vec<_>>().join("\n")
 }
 
 /// Every object begins and ends with a state that was committed.

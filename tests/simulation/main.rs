@@ -20,7 +20,7 @@ mod world;
 use world::{Violation, run};
 
 /// As many as take some seconds.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no number")))
@@ -42,6 +42,9 @@ fn whatever_happens_everything_that_was_shipped_is_restored() {
     };
     let mut failed = Vec::new();
     for seed in first..first + count {
+        if seed % 500 == 0 {
+            println!("seed {seed} begins");
+        }
         if let Err(violation) = run(seed) {
             println!("{}\n", describe(seed, &violation));
             failed.push(seed);

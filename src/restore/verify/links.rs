@@ -158,7 +158,7 @@ impl Walk {
     /// Behind a merged range that is sound by itself.
     fn join(&mut self, name: ObjectName, range: RangeName, seal: Box<Seal>, reached: Option<PageHashes>) {
         let after = (seal.size_after, seal.digest_after);
-        if self.beginning() == Some(range.to) {
+        if self.beginning().or_else(|| self.before_gap()) == Some(range.to) {
             let Some(found) = self.hashes.as_ref().map(|h| (h.size(), h.digest())) else {
                 self.hashes = reached;
                 return;
@@ -179,6 +179,12 @@ impl Walk {
         self.reach(range.to);
         self.compare(seal.to, Some((seal.source.salts, seal.source.offset)));
         self.note_end(name, seal);
+    }
+
+    /// The index that would begin here if there were no gap.
+    fn before_gap(&self) -> Option<Index> {
+        let (_, end) = self.before.as_ref().filter(|_| self.at == At::Gap)?;
+        end.to.0.next()
     }
 
     /// The last object is a segment, and not the end of its index.
