@@ -12,6 +12,7 @@ use tokio::time;
 use super::replica::Replica;
 use crate::history::keys::VERIFY;
 use crate::restore::{NamedBackend, Silent};
+use crate::ship::Verdict;
 use crate::types::Clock;
 use crate::verify::{Options, Outcome, Verification, verify};
 
@@ -109,6 +110,10 @@ impl Validation {
         let options = Options { all: false, full: false, scratch: std::env::temp_dir(), parallelism: PARALLELISM, had };
         let verification = verify(&self.backend, Some(&self.database), &options, &Silent).await;
         self.log(&verification);
+        let outcome = verification.outcome();
+        let verdict =
+            Verdict { at: self.clock.now(), fine: outcome != Outcome::Failed, says: outcome.name().to_owned() };
+        self.replica.status.lock().unwrap_or_else(PoisonError::into_inner).verified(verdict);
         // The result takes the place of the one before.
         if !self.replica.append_only
             && let Err(error) = self.keep(&verification).await

@@ -142,8 +142,12 @@ impl Follower {
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
-        tracing::debug!(db = %self.path.display(), held = ?since.elapsed(), sealed = ?sealed.as_ref().ok(),
-            "held the write lock");
+        let held = since.elapsed();
+        self.log.note_statistics(|statistics| {
+            statistics.write_lock.add(held);
+            statistics.handovers += u64::from(matches!(sealed, Ok(true)));
+        });
+        tracing::debug!(db = %self.path.display(), ?held, sealed = ?sealed.as_ref().ok(), "held the write lock");
         sealed
     }
 

@@ -12,3 +12,4 @@ mod proxy;
 #[path = "../../support/store_server.rs"]
 pub mod server;
 mod stage;
+mod status;
