@@ -7,6 +7,7 @@ mod economy;
 mod encrypted;
 mod faults;
 mod interop;
+mod lies;
 mod outage;
 mod proxy;
 #[path = "../../support/store_server.rs"]
