@@ -6,6 +6,7 @@ mod doctor;
 mod economy;
 mod encrypted;
 mod faults;
+mod hour;
 mod interop;
 mod lies;
 mod outage;
