@@ -2,10 +2,14 @@
 //!
 //! Each function takes what may come from a disk or a network, and panics if it finds a promise broken.
 
+mod plans;
+
 use crate::config::{self, Environment};
 use crate::ltx;
 use crate::segment::{Decoder, Encoder, Seal, SealKind, Tail};
 use crate::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader, frame_bytes};
+
+pub use plans::restore_plan;
 
 /// A scan of a WAL reads nothing but whole frames, and what it accepts it would write the same.
 pub fn wal_scan(wal: &[u8]) {

@@ -7,6 +7,7 @@ pub mod follow;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod history;
+pub mod host;
 pub mod ltx;
 pub mod restore;
 pub mod segment;

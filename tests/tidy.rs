@@ -7,6 +7,8 @@
 mod acceptance;
 #[path = "tidy/edges.rs"]
 mod edges;
+#[path = "tidy/faults.rs"]
+mod faults;
 #[path = "tidy/files.rs"]
 mod files;
 #[path = "tidy/links.rs"]
@@ -42,6 +44,11 @@ fn each_library_has_one_owner() {
 #[test]
 fn the_pure_modules_touch_nothing_outside() {
     assert_none(&complaints(edges::purity));
+}
+
+#[test]
+fn time_and_threads_are_asked_for_where_a_simulation_can_answer() {
+    assert_none(&complaints(edges::simulation));
 }
 
 #[test]
@@ -96,6 +103,13 @@ fn everything_that_must_not_happen_has_a_test_or_a_reason_why_it_cannot() {
     let files = all_files();
     let document = files.iter().find(|file| file.path == "docs/reliability.md").unwrap();
     assert_none(&acceptance::untested(&document.text, WAYS_TO_LOSE, &files));
+}
+
+#[test]
+fn every_place_where_it_can_be_killed_is_listed() {
+    let files = all_files();
+    let document = files.iter().find(|file| file.path == "docs/reliability.md").unwrap();
+    assert_none(&faults::unlisted(&document.text, &files));
 }
 
 #[test]

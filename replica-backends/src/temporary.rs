@@ -1,4 +1,13 @@
-//! Names of files that are being written, in stores that keep objects in files: they are no objects yet.
+//! Files that are being written, in stores that keep objects in files: they are no objects yet.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A temporary file that nobody has written to for so long is what a crash left behind.
+pub(crate) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+/// How often a folder is looked at for such files.
+const SWEEP_INTERVAL: Duration = ABANDONED;
 
 /// The longest name a file may have on Linux, in bytes.
 const NAME_LEN_MAX: usize = 255;
@@ -19,9 +28,22 @@ fn temporary_name_with(name: &str, random: u64) -> String {
     format!(".{}.{random:016x}{SUFFIX}", &name[..kept])
 }
 
+/// A new temporary name in the folder of `path`.
+pub(crate) fn temporary_beside(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/{}", temporary_name(name)),
+        None => temporary_name(path),
+    }
+}
+
 /// Whether a file of this name may be an object: neither our temporary files nor Litestream's `<name>.tmp` are.
 pub(crate) fn is_object_name(name: &str) -> bool {
     !name.ends_with(SUFFIX)
+}
+
+/// Refuses keys whose file would be taken for a temporary one.
+pub(crate) fn check_object_name(key: &str) -> Result<(), &'static str> {
+    if is_object_name(key) { Ok(()) } else { Err("the name ends in '.tmp', which marks an unfinished file") }
 }
 
 /// Whether we made a file of this name: `.<anything>.<16 hex>.tmp`.
@@ -33,9 +55,34 @@ pub(crate) fn is_our_temporary_name(name: &str) -> bool {
         && random.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// When folders were last looked at for what crashes left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Sweeps(Mutex<HashMap<String, Instant>>);
+
+impl Sweeps {
+    /// Whether to look at `folder` now. Whoever asks does it: the next one is told so a day later.
+    pub(crate) fn is_due(&self, folder: &str) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.get(folder).is_some_and(|at| at.elapsed() < SWEEP_INTERVAL) {
+            return false;
+        }
+        last.insert(folder.to_owned(), Instant::now());
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_looked_at_once_a_day() {
+        let sweeps = Sweeps::default();
+        assert_eq!(["a", "b", "a", "b"].map(|folder| sweeps.is_due(folder)), [true, true, false, false]);
+        let yesterday = Instant::now().checked_sub(SWEEP_INTERVAL).unwrap();
+        sweeps.0.lock().unwrap().insert("a".to_owned(), yesterday);
+        assert_eq!(["a", "b", "a"].map(|folder| sweeps.is_due(folder)), [true, false, false]);
+    }
 
     #[test]
     fn a_temporary_name_is_recognised_and_is_no_object() {

@@ -19,7 +19,7 @@ use super::{block_on, duration, listing, replicas};
 use crate::history::{Bounds, History};
 use crate::restore::Source;
 use crate::segment::Seal;
-use crate::types::{Clock, Generation, SystemClock, Timestamp};
+use crate::types::{Clock, Generation, SystemClock, Timestamp, sidecar};
 
 /// Prints the generations of every replica.
 pub fn run(command: &Generations, console: &Console) -> Result<(), CliError> {
@@ -136,9 +136,7 @@ fn ltx_row(source: &Source, bounds: Bounds, changed: Timestamp) -> ([String; 8],
 
 /// When the database or its WAL was last written; `None` if it is gone, which is when this command is needed most.
 fn last_change(database: &Path) -> Option<Timestamp> {
-    let mut wal = database.as_os_str().to_owned();
-    wal.push("-wal");
     let modified = |path: &Path| path.metadata().and_then(|m| m.modified()).ok().map(Timestamp::from);
     let main = modified(database)?;
-    Some(modified(Path::new(&wal)).map_or(main, |wal| main.max(wal)))
+    Some(modified(&sidecar(database, "-wal")).map_or(main, |wal| main.max(wal)))
 }

@@ -39,7 +39,7 @@ pub fn open(source: &Source, only: Option<&str>, console: &Console) -> Result<Re
     match source {
         Source::Url(url) => {
             let replica = ReplicaConfig::from_url(url, &Environment::of_this_process().map_err(CliError::Runtime)?)?;
-            let backends = vec![backend(&replica, Path::new(""), &Stores::default())?];
+            let backends = vec![backend(&replica, Path::new(""), &Stores::default())];
             Ok(Replicas { database: None, meta_path: None, backends, policies: vec![policy_of(&replica)] })
         }
         Source::Database { path, config } => {
@@ -75,13 +75,11 @@ pub fn of_database(database: &DatabaseConfig, only: Option<&str>, stores: &Store
         });
     }
     let policies = wanted.iter().map(|replica| policy_of(replica)).collect();
-    let backends = wanted.into_iter().map(|r| backend(r, &database.path, stores)).collect::<Result<_, _>>()?;
+    let backends = wanted.into_iter().map(|r| backend(r, &database.path, stores)).collect();
     let (path, meta_path) = (database.path.clone(), database.meta_path.clone());
     Ok(Replicas { database: Some(path), meta_path: Some(meta_path), backends, policies })
 }
 
-fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> Result<NamedBackend, CliError> {
-    replica.ensure_supported(database)?;
-    let backend = stores.open(replica, database, None)?;
-    Ok(NamedBackend { name: replica.name.clone(), backend })
+fn backend(replica: &ReplicaConfig, database: &Path, stores: &Stores) -> NamedBackend {
+    NamedBackend { name: replica.name.clone(), backend: stores.open(replica, database, None) }
 }

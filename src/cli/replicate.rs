@@ -60,8 +60,8 @@ pub fn run(arguments: &Replicate) -> Result<(), ReplicateError> {
         tracing::error!("no databases specified in configuration");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
-        // Not this thread: it starts the application (`exec`), which would inherit it.
         .max_blocking_threads(BLOCKING_THREADS_MAX)
+        // Not this thread: it starts the application (`exec`), which would inherit it.
         .on_thread_start(daemon::never_preempt)
         .enable_all()
         .build()

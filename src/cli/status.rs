@@ -118,7 +118,7 @@ fn database_problem(status: &DatabaseStatus, running: Option<bool>) -> Option<St
 
 fn replica_problem(replica: &ReplicaReport, max_lag: Duration, now: Timestamp) -> Option<String> {
     let is_long = |since: u64| u128::from(now.0.saturating_sub(since)) > max_lag.as_millis();
-    let (reason, word) = (replica.reason.as_deref(), replica.problem.as_deref().unwrap_or("other"));
+    let (reason, word) = (replica.reason.as_deref(), replica.failing.as_deref().unwrap_or("other"));
     match (replica.failing_since_ms, replica.behind_since_ms) {
         (Some(since), _) if replica.needs_operator || is_long(since) => {
             Some(format!("{word} for {}: {}", age(now, since), reason.unwrap_or_default()))
@@ -214,7 +214,7 @@ mod tests {
         let failing = |needs_operator, ago: u64| ReplicaReport {
             needs_operator,
             failing_since_ms: Some(NOW.0 - ago),
-            problem: Some("no-bucket".to_owned()),
+            failing: Some("no-bucket".to_owned()),
             reason: Some("create it".to_owned()),
             ..ReplicaReport::default()
         };

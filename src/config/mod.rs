@@ -24,7 +24,7 @@ use std::path::Path;
 pub use environment::{Environment, Lookup};
 pub use error::ConfigError;
 pub use locate::{CONFIG_VARIABLE, locate};
-pub use resolved::{AgeConfig, Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig, RetentionTier};
+pub use resolved::{Config, DatabaseConfig, LogFormat, LogLevel, Logging, ReplicaConfig, RetentionTier};
 pub use resolved::{default_meta_path, default_sync_interval};
 pub use secret::Secret;
 pub use target::{

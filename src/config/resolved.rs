@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use replica_backends::layers::{AgeKeys, KeyFault};
+use replica_backends::layers::AgeKeys;
 
 use super::target::{ReplicaKind, ReplicaTarget};
-use super::{ConfigError, Environment, Secret, defaults};
+use super::{ConfigError, Environment, defaults};
 use crate::types::Level;
 
 /// All there is to know before starting.
@@ -76,8 +76,8 @@ pub struct ReplicaConfig {
     pub snapshot_interval: Option<Duration>,
     /// Time between two restores that prove the replica good; `None`: never.
     pub validation_interval: Option<Duration>,
-    /// Encryption with age.
-    pub age: AgeConfig,
+    /// Encryption with age: to whom on writing, as whom on reading.
+    pub age: AgeKeys,
 }
 
 /// One state in each interval, the last one, for a while.
@@ -87,26 +87,6 @@ pub struct RetentionTier {
     pub every: Duration,
     /// For how long.
     pub keep: Duration,
-}
-
-/// Encryption with age: to whom on writing, as whom on reading. Both empty: none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AgeConfig {
-    /// Secret keys; each text may be a whole key file.
-    pub identities: Vec<Secret>,
-    /// Public keys; each text may hold several, one a line.
-    pub recipients: Vec<String>,
-}
-
-impl AgeConfig {
-    /// The keys, ready for use.
-    ///
-    /// # Errors
-    /// Which of them is none.
-    pub fn keys(&self) -> Result<AgeKeys, KeyFault> {
-        let identities = self.identities.iter().map(Secret::reveal);
-        AgeKeys::parse(identities, self.recipients.iter().map(String::as_str))
-    }
 }
 
 /// What is logged, and how.
@@ -176,11 +156,6 @@ impl Config {
         let replicas = self.databases.iter().flat_map(|d| d.replicas.iter().map(move |replica| (d, replica)));
         replicas.into_iter().try_for_each(|(database, replica)| replica.ensure_writable(&database.path))
     }
-
-    /// Refuses what a later version will do: see [`DatabaseConfig::ensure_supported`].
-    pub fn ensure_supported(&self) -> Result<(), ConfigError> {
-        self.databases.iter().try_for_each(DatabaseConfig::ensure_supported)
-    }
 }
 
 impl DatabaseConfig {
@@ -208,11 +183,6 @@ impl DatabaseConfig {
     pub fn replica(&self, name: &str) -> Option<&ReplicaConfig> {
         self.replicas.iter().find(|replica| replica.name == name)
     }
-
-    /// Refuses replicas that this version can describe but not use.
-    pub fn ensure_supported(&self) -> Result<(), ConfigError> {
-        self.replicas.iter().try_for_each(|replica| replica.ensure_supported(&self.path))
-    }
 }
 
 impl ReplicaConfig {
@@ -235,43 +205,23 @@ impl ReplicaConfig {
             retention_check_interval: defaults::RETENTION_CHECK_INTERVAL,
             snapshot_interval: None,
             validation_interval: None,
-            age: AgeConfig::default(),
+            age: AgeKeys::default(),
         }
-    }
-
-    /// Refuses what this version can describe but not use: keys that are none.
-    ///
-    /// Encryption above all must not be passed over: the copies would lie open.
-    pub fn ensure_supported(&self, database: &Path) -> Result<(), ConfigError> {
-        self.keys(database).map(drop)
-    }
-
-    /// The keys by which it is encrypted; none if it is not.
-    ///
-    /// # Errors
-    /// If one of them is no key.
-    pub fn keys(&self, database: &Path) -> Result<AgeKeys, ConfigError> {
-        self.age.keys().map_err(|fault| ConfigError::invalid(self.age_place(database), fault.to_string()))
     }
 
     /// Refuses what can be read but not written: a replica with identities and no recipients.
     pub fn ensure_writable(&self, database: &Path) -> Result<(), ConfigError> {
-        self.ensure_supported(database)?;
-        match self.age.keys() {
-            Ok(keys) if keys.can_read() && !keys.can_write() => Err(ConfigError::invalid(
-                self.age_place(database),
-                format!(
-                    "there are identities, but no recipients, so nothing could be written encrypted; those of the \
-                     identities are {}",
-                    keys.public_of_identities().join(", ")
-                ),
-            )),
-            _ => Ok(()),
+        if self.age.can_write() || !self.age.can_read() {
+            return Ok(());
         }
-    }
-
-    fn age_place(&self, database: &Path) -> String {
-        format!("database {}, replica {:?}, age", database.display(), self.name)
+        Err(ConfigError::invalid(
+            format!("database {}, replica {:?}, age", database.display(), self.name),
+            format!(
+                "there are identities, but no recipients, so nothing could be written encrypted; those of the \
+                 identities are {}",
+                self.age.public_of_identities().join(", ")
+            ),
+        ))
     }
 }
 

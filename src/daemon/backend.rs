@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::hash::Hash;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +18,7 @@ use replica_backends::sftp::{Host, SftpOptions};
 use replica_backends::webdav::{Server, WebdavOptions};
 
 use crate::config::{
-    AbsLogin, AbsTarget, ConfigError, GcsTarget, ReplicaConfig, ReplicaTarget, S3Login, S3Target, Secret, SftpTarget,
-    WebdavTarget,
+    AbsLogin, AbsTarget, GcsTarget, ReplicaConfig, ReplicaTarget, S3Login, S3Target, Secret, SftpTarget, WebdavTarget,
 };
 use crate::history::keys::is_never_encrypted;
 
@@ -52,45 +52,39 @@ impl Options {
 impl Stores {
     /// Opens the store of `replica` for the database at `database`. `memory` is for those who write encrypted and
     /// cannot read. Nothing is sent yet.
-    ///
-    /// # Errors
-    /// If its keys cannot be used: they are never taken for none.
-    pub fn open(
-        &self,
-        replica: &ReplicaConfig,
-        database: &Path,
-        memory: Option<Arc<dyn Memory>>,
-    ) -> Result<Arc<dyn Backend>, ConfigError> {
-        let keys = replica.keys(database)?;
+    pub fn open(&self, replica: &ReplicaConfig, database: &Path, memory: Option<Arc<dyn Memory>>) -> Arc<dyn Backend> {
         let store = self.store(&replica.target, database);
-        Ok(Arc::new(Age::new(store, keys, is_never_encrypted, memory)))
+        Arc::new(Age::new(store, replica.age.clone(), is_never_encrypted, memory))
     }
 
     fn store(&self, target: &ReplicaTarget, database: &Path) -> Arc<dyn Backend> {
         match target {
             ReplicaTarget::File { path } => Arc::new(FileBackend::new(path).with_ownership(ownership_of(database))),
-            ReplicaTarget::S3(target) => self.folder(Options::S3(s3_options(target)), &target.path),
-            ReplicaTarget::Gcs(target) => self.folder(Options::Gcs(gcs_options(target)), &target.path),
-            ReplicaTarget::Abs(target) => self.folder(Options::Azure(azure_options(target)), &target.path),
-            ReplicaTarget::Sftp(target) => self.folder_of_host(sftp_options(target), &target.path),
-            ReplicaTarget::Webdav(target) => self.folder_of_server(webdav_options(target), &target.path),
+            ReplicaTarget::S3(target) => self.in_bucket(Options::S3(s3_options(target)), &target.path),
+            ReplicaTarget::Gcs(target) => self.in_bucket(Options::Gcs(gcs_options(target)), &target.path),
+            ReplicaTarget::Abs(target) => self.in_bucket(Options::Azure(azure_options(target)), &target.path),
+            ReplicaTarget::Sftp(target) => {
+                Arc::new(shared(&self.hosts, sftp_options(target), SftpOptions::open).folder(&target.path))
+            }
+            ReplicaTarget::Webdav(target) => {
+                Arc::new(shared(&self.servers, webdav_options(target), WebdavOptions::open).folder(&target.path))
+            }
         }
     }
 
-    fn folder_of_server(&self, options: WebdavOptions, path: &str) -> Arc<dyn Backend> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::new(servers.entry(options.clone()).or_insert_with(|| options.open()).folder(path))
+    fn in_bucket(&self, options: Options, path: &str) -> Arc<dyn Backend> {
+        Arc::new(shared(&self.buckets, options, Options::open).folder(path))
     }
+}
 
-    fn folder_of_host(&self, options: SftpOptions, path: &str) -> Arc<dyn Backend> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::new(hosts.entry(options.clone()).or_insert_with(|| options.open()).folder(path))
-    }
-
-    fn folder(&self, options: Options, path: &str) -> Arc<dyn Backend> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::new(buckets.entry(options.clone()).or_insert_with(|| options.open()).folder(path))
-    }
+/// The client that was opened with these options; it is opened if there is none.
+fn shared<O: Clone + Eq + Hash, C>(
+    clients: &Mutex<HashMap<O, Arc<C>>>,
+    options: O,
+    open: impl FnOnce(O) -> Arc<C>,
+) -> Arc<C> {
+    let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(clients.entry(options.clone()).or_insert_with(|| open(options)))
 }
 
 fn reveal(secret: &Secret) -> String {

@@ -13,6 +13,7 @@ use super::names::fresh_generation;
 use super::not_now::NotNow;
 use super::page_file;
 use crate::follow::{self, Attached, Baseline, CommitLog, Follower, Lost, ResumePoint};
+use crate::host;
 use crate::restore::{Forward, NamedBackend, RestoreError, rebuild_hashes};
 use crate::segment::{PageHashes, StateDigest};
 use crate::types::{Index, Position};
@@ -146,13 +147,13 @@ impl Keeper {
     /// For the state folder `folder`, whose file holds a state with the digest `written`.
     #[must_use]
     pub fn new(folder: &Path, written: Option<StateDigest>) -> Self {
-        Self { folder: folder.to_owned(), written, staged: None, not_before: Instant::now() }
+        Self { folder: folder.to_owned(), written, staged: None, not_before: host::now() }
     }
 
     /// Whether [`Keeper::stage`] is due after a handover.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.staged.is_none() && self.not_before <= Instant::now()
+        self.staged.is_none() && self.not_before <= host::now()
     }
 
     /// Writes the hashes of the state at the last handover, for the time when a replica has got that far. Blocks.
@@ -160,12 +161,12 @@ impl Keeper {
         let Some((position, hashes)) = follower.boundary().filter(|(_, h)| self.written != Some(h.digest())) else {
             return;
         };
-        let since = Instant::now();
+        let since = host::now();
         match page_file::stage(&self.folder, position, hashes) {
             Ok(()) => self.staged = Some((position.index, hashes.digest())),
             Err(error) => self.say(&error),
         }
-        self.not_before = Instant::now() + WRITE_INTERVAL.max(since.elapsed() * WRITE_SHARE);
+        self.not_before = host::now() + WRITE_INTERVAL.max(host::since(since) * WRITE_SHARE);
     }
 
     /// Puts what was staged in place once a replica has got that far.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fault_points::fault_point;
 use replica_backends::Backend;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ use super::schedule::Schedules;
 use super::state::StateFolder;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
+use crate::host;
 use crate::segment::Seal;
 use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_end};
 use crate::sqlite::{Connection, DatabaseHeader};
@@ -127,6 +129,7 @@ impl Database {
                             tracing::error!(db = %self.name(), "{conflict}");
                             times.report.conflicts(&conflict);
                             fork = Some(Fork::of(&conflict));
+                            fault_point!("fork-found");
                         }
                     }
                     // A fork is begun at once: until then nothing of ours is safe.
@@ -191,6 +194,7 @@ impl Database {
         let pending = fork.filter(|fork| fork.is_pending());
         if pending.is_some() {
             state.rename_writer(fresh_writer());
+            fault_point!("fork-renamed");
         }
         let mut author = Author::new(state.writer());
         let (mut points, mut others): (Vec<Option<ResumePoint>>, Vec<_>) = Default::default();
@@ -227,6 +231,7 @@ impl Database {
         if let Some(fork) = pending {
             attached.resumption = Resumption::New(fork.reason());
             (0..self.replicas.len()).for_each(|n| attached.follower.log().need_snapshot(n, fork.reason()));
+            fault_point!("fork-attached");
         }
         let log = attached.follower.log();
         let follows = |n| log.place(n).is_some();
@@ -362,7 +367,7 @@ impl Database {
 
 /// Runs `work` where it may block.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    match host::blocking(work).await {
         Ok(value) => value,
         // Only a panic ends such a task early, and a panic is a bug: it goes on where it can be seen.
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::follow::watch::Watcher;
+use crate::host;
 
 /// So many looks follow an event, each after twice the time of the one before.
 ///
@@ -45,7 +46,7 @@ impl<'a> Pace<'a> {
     pub(super) fn new(watcher: Option<&'a Watcher>, path: &Path, gathers: impl IntoIterator<Item = Duration>) -> Self {
         let gathers = gathers.into_iter().min().unwrap_or(BUSY_POLL_MAX);
         let busy_poll = (gathers * BUSY_POLL_FIFTHS / 5).clamp(BUSY_POLL_MIN, BUSY_POLL_MAX);
-        Self { watcher, path: path.to_owned(), busy_poll, busy_ticks: 0, last_commit: Instant::now(), polling: false }
+        Self { watcher, path: path.to_owned(), busy_poll, busy_ticks: 0, last_commit: host::now(), polling: false }
     }
 
     /// After a tick with so many commits: how long to wait for events before the next look.

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use fault_points::fault_point;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::segment::PageHashes;
@@ -55,6 +56,7 @@ pub fn write(folder: &Path, position: Position, hashes: &PageHashes) -> io::Resu
 /// If it cannot be written.
 pub fn stage(folder: &Path, position: Position, hashes: &PageHashes) -> io::Result<()> {
     let mut out = Summed { inner: BufWriter::new(File::create(folder.join(STAGED))?), sum: Xxh3::new() };
+    fault_point!("pages-created");
     out.write_all(&header(position, hashes))?;
     let mut bytes = Vec::with_capacity(8 * RUN);
     for run in hashes.entries().chunks(RUN) {
@@ -65,6 +67,7 @@ pub fn stage(folder: &Path, position: Position, hashes: &PageHashes) -> io::Resu
     let Summed { mut inner, sum } = out;
     inner.write_all(&sum.digest().to_le_bytes())?;
     inner.into_inner().map_err(io::IntoInnerError::into_error)?;
+    fault_point!("pages-staged");
     Ok(())
 }
 
@@ -73,7 +76,9 @@ pub fn stage(folder: &Path, position: Position, hashes: &PageHashes) -> io::Resu
 /// # Errors
 /// If there is none, or it cannot be renamed.
 pub fn publish_staged(folder: &Path) -> io::Result<()> {
-    fs::rename(folder.join(STAGED), folder.join(NAME))
+    fs::rename(folder.join(STAGED), folder.join(NAME))?;
+    fault_point!("pages-renamed");
+    Ok(())
 }
 
 /// Reads the file of `folder`; says why if there is none that can be used.

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use fault_points::fault_point;
 use replica_backends::layers::Memory;
 
 use crate::history::ObjectName;
@@ -89,7 +90,9 @@ impl Remembered {
         }
         state.lines_kept = state.lines;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fault_point!("written-synced");
         fs::rename(&temporary, &self.path)?;
+        fault_point!("written-renamed");
         OpenOptions::new().append(true).open(&self.path)
     }
 
@@ -101,6 +104,7 @@ impl Remembered {
             self.rewrite(state);
             return;
         }
+        fault_point!("written-appended");
         state.lines += lines.lines().count();
         if state.lines > 2 * state.lines_kept + SPARE_LINES {
             self.rewrite(state);

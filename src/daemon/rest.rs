@@ -9,6 +9,7 @@ use tokio::time;
 use super::baseline::Keeper;
 use super::database::blocking;
 use crate::follow::{Fingerprint, Follower, LetGo, Lost};
+use crate::host;
 use crate::types::Timestamp;
 
 /// To follow again means to read the whole database: an application that opens and closes it all the time must not
@@ -32,14 +33,14 @@ impl Reading {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { since: Instant::now(), spent: Duration::ZERO }
+        Self { since: host::now(), spent: Duration::ZERO }
     }
 
     /// When a database may be let go of that it took so long to begin following.
     pub fn leave_after(&mut self, attaching: Duration) -> Leave {
         self.spent += attaching;
         let paid = self.since + self.spent.saturating_sub(READING_FREE).saturating_mul(READING_SHARE);
-        Leave { not_before: paid.max(Instant::now() + FOLLOW_AT_LEAST), failures: 0 }
+        Leave { not_before: paid.max(host::now() + FOLLOW_AT_LEAST), failures: 0 }
     }
 }
 
@@ -60,12 +61,12 @@ impl Leave {
     /// When it will be time, if it is not.
     #[must_use]
     pub fn not_yet(&self) -> Option<Instant> {
-        (self.not_before > Instant::now()).then_some(self.not_before)
+        (self.not_before > host::now()).then_some(self.not_before)
     }
 
     /// It did not succeed.
     pub fn put_off(&mut self) {
-        self.not_before = Instant::now() + RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+        self.not_before = host::now() + RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
         self.failures += 1;
     }
 }

@@ -15,6 +15,7 @@ use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
 use crate::history::retention::{Policy, RetentionPlan, plan_retention};
 use crate::history::{ObjectName, Seals, plan_key};
+use crate::host;
 use crate::restore::{NamedBackend, Source, read_points};
 use crate::ship::{Pruned, Verdict, prune};
 use crate::types::{Clock, Generation, Timestamp};
@@ -137,7 +138,7 @@ struct Looks {
 impl Looks {
     async fn go_on(mut self, mut followed: watch::Receiver<Option<Followed>>) {
         let (mut seals, mut seen) = (Seals::default(), 0);
-        let mut due = Instant::now() + self.retention.check_interval;
+        let mut due = Instant::from(host::now()) + self.retention.check_interval;
         loop {
             tokio::select! {
                 () = time::sleep_until(due) => {}
@@ -147,7 +148,7 @@ impl Looks {
                     continue;
                 }
             }
-            due = Instant::now() + self.retention.check_interval;
+            due = Instant::from(host::now()) + self.retention.check_interval;
             let now = followed.borrow().clone();
             let (Some(now), shipped) = (now, self.replica.objects()) else { continue };
             if shipped == seen {

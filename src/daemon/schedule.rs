@@ -10,6 +10,7 @@ use super::replica::Replica;
 use super::validate::Validations;
 use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
+use crate::host;
 
 /// What becomes due from time to time, whether the database is followed or not.
 pub struct Schedules {
@@ -65,5 +66,5 @@ impl Schedule {
 }
 
 fn next(interval: Option<Duration>) -> Option<Instant> {
-    Instant::now().checked_add(interval?)
+    host::now().checked_add(interval?)
 }

@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use fault_points::fault_point;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::types::WriterId;
@@ -96,9 +97,12 @@ fn read_writer(path: &Path) -> Option<WriterId> {
 fn write_writer(folder: &Path, path: &Path, writer: WriterId) -> io::Result<()> {
     let temporary = folder.join("writer.tmp");
     let mut file = File::create(&temporary)?;
+    fault_point!("writer-created");
     writeln!(file, "{writer} {}", checksum(writer))?;
     file.sync_all()?;
+    fault_point!("writer-synced");
     fs::rename(&temporary, path)?;
+    fault_point!("writer-renamed");
     File::open(folder)?.sync_all()
 }
 

@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::follow::{Behind, Histogram, Standing};
+use crate::host;
 use crate::ship::{ReplicaStatus, Verdict};
 use crate::types::{Position, Timestamp};
 
@@ -93,8 +94,8 @@ pub struct ReplicaReport {
     pub state: ReplicaState,
     /// Why not.
     pub reason: Option<String>,
-    /// The same as a word: one of [`replica_backends::Reason`]'s.
-    pub problem: Option<String>,
+    /// What is the matter with its store, as a word: one of [`replica_backends::Reason`]'s.
+    pub failing: Option<String>,
     /// Whether it lasts until an operator does something.
     pub needs_operator: bool,
     /// Since when nothing succeeds.
@@ -200,8 +201,9 @@ impl ReplicaReport {
         (standing, place): (Option<Standing>, Option<(Position, Timestamp)>),
         now: Timestamp,
     ) -> Self {
-        let ago =
-            |at: std::time::Instant| now.0.saturating_sub(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let ago = |at: std::time::Instant| {
+            now.0.saturating_sub(u64::try_from(host::since(at).as_millis()).unwrap_or(u64::MAX))
+        };
         let (mut state, mut reason, mut behind) = (ReplicaState::Waiting, None, Behind::default());
         match standing {
             Some(Standing::Follows(lacks)) => (state, behind) = (ReplicaState::Following, lacks),
@@ -217,7 +219,7 @@ impl ReplicaReport {
             name: name.to_owned(),
             state,
             reason,
-            problem: status.failing.as_ref().map(|failing| failing.reason.to_string()),
+            failing: status.failing.as_ref().map(|failing| failing.reason.to_string()),
             needs_operator: status.failing.as_ref().is_some_and(|failing| failing.reason.needs_operator()),
             failing_since_ms: status.failing.as_ref().map(|failing| ago(failing.since)),
             position: position.map(|position| position.to_string()),
@@ -255,7 +257,7 @@ impl StatusFile {
             return Ok(());
         }
         let text = serde_json::to_vec(&DatabaseStatus { version: VERSION, pid: std::process::id(), ..status })?;
-        let temporary = self.folder.join(format!("status.{}.tmp", std::process::id()));
+        let temporary = self.folder.join("status.tmp");
         let mut file = File::create(&temporary)?;
         // Before it has its name, so nobody can be in the way. Without locks a reader only learns less.
         let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);

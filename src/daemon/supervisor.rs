@@ -67,10 +67,9 @@ fn announce(database: &DatabaseConfig) {
             target => tracing::info!(name = %replica.name, r#type = %target.kind(),
                 sync_interval = ?replica.sync_interval, at = %target, "replicating to"),
         }
-        if let Ok(keys) = replica.age.keys()
-            && is_blind(&keys)
-        {
-            let why = if keys.can_read() { "no identity belongs to a recipient" } else { "there are no identities" };
+        if is_blind(&replica.age) {
+            let why =
+                if replica.age.can_read() { "no identity belongs to a recipient" } else { "there are no identities" };
             tracing::info!(name = %replica.name, why, "encrypted with age, and cannot be read back: a generation is \
                 continued by what the state folder remembers");
         }
@@ -122,7 +121,7 @@ fn merging(database: &DatabaseConfig, replica: &ReplicaConfig) -> Merging {
 
 fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
     let (replica, meta_path, stores) = (config.clone(), database.meta_path.clone(), Arc::clone(stores));
-    let is_blind = config.age.keys().is_ok_and(|keys| is_blind(&keys));
+    let is_blind = is_blind(&config.age);
     let status = ReplicaStatus::default();
     let tally = status.requests.clone();
     Replica {
@@ -130,9 +129,7 @@ fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<St
         open: Arc::new(move |database| {
             // Read anew each time: meanwhile another may have held the state folder.
             let memory = is_blind.then(|| Arc::new(Remembered::open(&meta_path, &replica.name)) as Arc<dyn Memory>);
-            let store = stores.open(&replica, database, memory);
-            let store = store.expect("BUG: the configuration was checked for what is unsupported");
-            Arc::new(Meter::counting(store, &tally))
+            Arc::new(Meter::counting(stores.open(&replica, database, memory), &tally))
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,

@@ -13,6 +13,7 @@ use super::pace::{GLANCES, Pace, glance};
 use super::rest::{Leave, Left, let_go};
 use crate::follow::watch::Watcher;
 use crate::follow::{Follower, Lost, Need, Tick};
+use crate::host;
 use crate::ship::Conflict;
 
 impl Database {
@@ -46,16 +47,16 @@ impl Database {
     ) -> (Following, Keeper) {
         let ended = |why, follower, keeper| (Following::Ended(why, Box::new(follower)), keeper);
         let mut news = follower.log().subscribe();
-        let mut checked = Instant::now();
+        let mut checked = host::now();
         let mut pace = Pace::new(watcher, follower.path(), self.replicas.iter().map(|r| r.sync_interval));
         let mut glances = GLANCES;
         loop {
             let stopping = *stop.borrow();
-            let check = checked.elapsed() >= self.poll_interval;
+            let check = host::since(checked) >= self.poll_interval;
             let ticked;
             (follower, ticked) = self.tick(follower, check).await;
             if check {
-                checked = Instant::now();
+                checked = host::now();
             }
             let tick = match ticked {
                 Ok(_) if stopping => return ended(Ended::Stopped, follower, keeper),
@@ -84,7 +85,7 @@ impl Database {
                 };
                 leave.put_off();
             }
-            let now = Instant::now();
+            let now = host::now();
             let poll = now + pace.after(tick.commits, now).min(glance(glances)).min(self.poll_interval);
             glances = (glances + 1).min(GLANCES);
             let until =

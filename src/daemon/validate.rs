@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::replica::Replica;
 use crate::history::keys::VERIFY;
+use crate::host;
 use crate::restore::{NamedBackend, Silent};
 use crate::ship::Verdict;
 use crate::types::Clock;
@@ -93,7 +94,7 @@ impl Validations {
 }
 
 fn after(interval: Option<Duration>) -> Option<Instant> {
-    Instant::now().checked_add(interval?)
+    host::now().checked_add(interval?)
 }
 
 /// One replica.

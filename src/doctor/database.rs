@@ -3,12 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, statfs};
 
 use super::{Grade, Report};
 use crate::sqlite::{Connection, DatabaseHeader};
+use crate::types::sidecar;
 
 /// Before this version a checkpoint and a WAL that restarts could lose commits (sqlite.org/changes.html).
 const WAL_RESET_FIXED: u32 = 3_051_003;
@@ -48,7 +49,7 @@ pub fn examine_database(path: &Path) -> Report {
     header(&path, &mut report);
     permissions(&path, &mut report);
     file_system(&path, &mut report);
-    if let Ok(wal) = fs::metadata(companion(&path, "-wal"))
+    if let Ok(wal) = fs::metadata(sidecar(&path, "-wal"))
         && wal.len() > WAL_NOTE_BYTES
     {
         let says =
@@ -56,12 +57,6 @@ pub fn examine_database(path: &Path) -> Report {
         report.add("wal", Grade::Note, says);
     }
     report
-}
-
-fn companion(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn users(path: &Path, report: &mut Report) {
@@ -124,7 +119,7 @@ fn permissions(path: &Path, report: &mut Report) {
     if may(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         refused.push(format!("write to the folder {}", folder.display()));
     }
-    for file in [path.to_owned(), companion(path, "-wal"), companion(path, "-shm")] {
+    for file in [path.to_owned(), sidecar(path, "-wal"), sidecar(path, "-shm")] {
         if file.exists() && may(&file, Access::READ_OK | Access::WRITE_OK).is_err() {
             refused.push(format!("read and write {}", file.display()));
         }

@@ -6,7 +6,7 @@ mod choose;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::capture::hash_run;
 use super::growth::Growth;
@@ -19,6 +19,7 @@ use super::sweep::Sweep;
 use super::unsealed::save_unsealed;
 use super::wal_file::{Scan, WalFile};
 use super::{Follower, Hold, Limits, Lost, OpenIndex, Tail};
+use crate::host;
 use crate::segment::{PageHashes, SourceCursor, StateDigest};
 use crate::sqlite::{Connection, WalIndex};
 use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp};
@@ -142,7 +143,7 @@ pub fn attach(
     fresh: Generation,
     now: Timestamp,
 ) -> Result<Attached, Lost> {
-    let began = Instant::now();
+    let began = host::now();
     let identity = Identity::of(path)?;
     let path = std::fs::canonicalize(path).map_err(|_| Lost::Deleted)?;
     let mut lines = [Connection::open(&path)?, Connection::open(&path)?];
@@ -196,7 +197,7 @@ pub fn attach(
     if let Some(anchor) = anchor {
         follower.resume(&resumption, &anchor, points, (&view.index, view.scan.as_ref()), difference)?;
     }
-    Ok(Attached { follower, resumption, took: began.elapsed() })
+    Ok(Attached { follower, resumption, took: host::since(began) })
 }
 
 /// SQLite opens the WAL at the first read, and does not checkpoint before that.

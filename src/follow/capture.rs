@@ -1,5 +1,7 @@
 //! Pinned or Guarded: reading what was committed.
 
+use fault_points::fault_point;
+
 use super::log::{Mark, Opening, Source};
 use super::snapshot::read_pages;
 use super::{Follower, Hold, Lost, OpenIndex, Tail};
@@ -38,11 +40,13 @@ impl Follower {
             self.enter_new_wal(&index)?;
         }
         let commits = self.capture(&index, now)?;
+        fault_point!("restart-pinned");
         if self.lease_is_out() {
             self.held_for_lease = true;
         } else {
             self.lines[self.held].end();
         }
+        fault_point!("restart-followed");
         self.held = other;
         self.hold = Hold::Pinned { mark: index.frames };
         Ok(commits)

@@ -5,10 +5,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fault_points::fault_point;
+
 use super::log::SealPermit;
 use super::ranges::Boundary;
 use super::snapshot::{Overlay, SnapshotTicket};
 use super::{Follower, Hold, Lost};
+use crate::host;
 use crate::segment::page_hash;
 use crate::sqlite::{Checkpoint, WalIndex};
 use crate::types::{PageNo, Timestamp};
@@ -51,9 +54,9 @@ impl Follower {
             return None;
         }
         if self.hold == Hold::Guarded {
-            return wanted.then(Instant::now);
+            return wanted.then(host::now);
         }
-        let now = Instant::now();
+        let now = host::now();
         let frames = self.tail_frames().unwrap_or(0);
         let by_time = self.limits.checkpoint_interval.map(|interval| self.handover_at + interval);
         if wanted || frames >= self.due_at() {
@@ -71,7 +74,7 @@ impl Follower {
     /// an event nor a poll may come before.
     pub(super) fn next_look(&mut self, growing: bool) -> Option<Instant> {
         let due = self.handover_due();
-        let now = Instant::now();
+        let now = host::now();
         if !growing || due.is_some_and(|due| due <= now) {
             return due;
         }
@@ -85,29 +88,29 @@ impl Follower {
 
     /// Tries to reach Guarded, and offers a snapshot if one is wanted. True if the WAL may restart now.
     pub(super) fn hand_over(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        let began = Instant::now();
+        let began = host::now();
         let reached = self.hold == Hold::Guarded || self.reach_guard(now)?;
         let wanted = self.log.snapshot_wanted();
         if reached {
             self.offer(wanted, None);
         } else if let Some(reason) = wanted {
-            let since = *self.snapshot_wanted_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= GUARD_PATIENCE {
+            let since = *self.snapshot_wanted_since.get_or_insert_with(host::now);
+            if host::since(since) >= GUARD_PATIENCE {
                 self.offer_beside_wal(reason, now)?;
             }
         }
         if reached {
-            (self.failures, self.handover_at) = (0, Instant::now());
-            self.growth.handed_over(began.elapsed());
-            tracing::debug!(db = %self.path.display(), took = ?began.elapsed(), wal_bytes = self.wal_bytes(),
+            (self.failures, self.handover_at) = (0, host::now());
+            self.growth.handed_over(host::since(began));
+            tracing::debug!(db = %self.path.display(), took = ?host::since(began), wal_bytes = self.wal_bytes(),
                 "handed over");
         } else if self.blocked {
             // The shippers wake us when they have made progress.
-            self.not_before = Instant::now() + RETRY_FIRST;
+            self.not_before = host::now() + RETRY_FIRST;
         } else {
             self.failures += 1;
             let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
-            self.not_before = Instant::now() + wait;
+            self.not_before = host::now() + wait;
         }
         Ok(reached)
     }
@@ -116,13 +119,14 @@ impl Follower {
         if self.is_blocked() {
             self.give_up_laggards();
             // The WAL cannot restart yet, but copying it back must not pile up.
-            if self.bulk_at.elapsed() < BULK_INTERVAL {
+            if host::since(self.bulk_at) < BULK_INTERVAL {
                 return Ok(false);
             }
         }
-        self.bulk_at = Instant::now();
+        self.bulk_at = host::now();
         self.recognise_database()?;
         let copied = self.copy_bulk(now)?;
+        fault_point!("handover-copied");
         let sealed = if copied && !self.is_blocked() { self.try_seal(now) } else { Ok(false) };
         self.log.drop_read_ahead();
         sealed
@@ -138,11 +142,13 @@ impl Follower {
             }
             Err(error) => return Err(error.into()),
         }
-        let since = Instant::now();
+        fault_point!("handover-sealing");
+        let since = host::now();
         let sealed = self.seal(now);
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
-        let held = since.elapsed();
+        fault_point!("handover-unlocked");
+        let held = host::since(since);
         self.log.note_statistics(|statistics| {
             statistics.write_lock.add(held);
             statistics.handovers += u64::from(matches!(sealed, Ok(true)));
@@ -176,7 +182,7 @@ impl Follower {
 
     /// A range that a replica is not ready for is not worth the wait: finer objects hold the same.
     pub(super) fn withdraw_stale_ranges(&self) {
-        if self.lease_is_out() && self.lease_since.elapsed() >= RANGE_PATIENCE {
+        if self.lease_is_out() && host::since(self.lease_since) >= RANGE_PATIENCE {
             self.log.withdraw_ranges();
         }
     }
@@ -251,6 +257,7 @@ impl Follower {
         self.lines[other].begin_read()?;
         let index = self.lines[other].wal_index()?;
         self.capture(&index, now)?;
+        fault_point!("handover-pinned");
         self.lines[self.held].end();
         self.held = other;
         self.hold = Hold::Pinned { mark: index.frames };
@@ -264,8 +271,10 @@ impl Follower {
         if self.log.unshipped_bytes() > self.limits.tail_bytes {
             return Ok(false);
         }
+        fault_point!("handover-captured");
         self.lines[self.held].end();
         let checkpoint = self.checkpoint_within(SEAL_PATIENCE);
+        fault_point!("handover-checkpointed");
         self.lines[self.held].begin_read()?;
         checkpoint?;
         // The wal-index decides, not what our checkpoint says of itself: if another process was at it, that one may
@@ -276,7 +285,9 @@ impl Follower {
             return Ok(false);
         }
         let permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+        fault_point!("handover-guarding");
         self.guard(permit)?;
+        fault_point!("handover-guarded");
         Ok(true)
     }
 
@@ -287,7 +298,7 @@ impl Follower {
 
     /// A checkpoint that waits so long for one of somebody else's to end.
     fn checkpoint_within(&mut self, patience: Duration) -> Result<Checkpoint, crate::sqlite::Error> {
-        let since = Instant::now();
+        let since = host::now();
         loop {
             let checkpoint = match self.checkpointer.checkpoint_passive() {
                 Ok(checkpoint) => checkpoint,
@@ -298,10 +309,10 @@ impl Follower {
                     return Ok(Checkpoint::Busy);
                 }
             };
-            if checkpoint != Checkpoint::Busy || since.elapsed() >= patience {
+            if checkpoint != Checkpoint::Busy || host::since(since) >= patience {
                 return Ok(checkpoint);
             }
-            std::thread::sleep(CHECKPOINT_SLEEP);
+            host::pause(CHECKPOINT_SLEEP);
         }
     }
 
@@ -335,7 +346,7 @@ impl Follower {
                 return Ok(());
             }
             // Somebody else's checkpoint may be writing it at this moment.
-            std::thread::sleep(FIRST_PAGE_SLEEP);
+            host::pause(FIRST_PAGE_SLEEP);
         }
         Err(Lost::Overwritten(1))
     }
@@ -374,7 +385,7 @@ impl Follower {
             overlay: overlay.map(|overlay| (self.wal.file(), overlay)),
             ranges,
         });
-        (self.lease, self.lease_from, self.lease_since) = (Arc::downgrade(&ticket), self.wal_bytes(), Instant::now());
+        (self.lease, self.lease_from, self.lease_since) = (Arc::downgrade(&ticket), self.wal_bytes(), host::now());
         self.log.offer(&ticket);
         self.snapshot_wanted_since = None;
     }

@@ -10,6 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use fault_points::fault_point;
+
 use super::{Follower, Hold, Lost};
 use crate::types::Timestamp;
 
@@ -79,7 +81,9 @@ impl Follower {
         let (last, other) = if held == 0 { (first, second) } else { (second, first) };
         drop((other, checkpointer));
         // If another process has come in this very moment it keeps its WAL; the fingerprint tells then.
+        fault_point!("let-go-closing");
         last.close_as_last();
+        fault_point!("let-go-closed");
         Ok(LetGo::Done(seen))
     }
 

@@ -41,6 +41,7 @@ pub use resync::Baseline;
 pub use snapshot::SnapshotTicket;
 pub use statistics::{Histogram, Statistics};
 
+use crate::host;
 use crate::segment::PageHashes;
 use crate::sqlite::{self, Connection};
 use crate::types::{Index, Offset, PageSize, Position, Timestamp};
@@ -283,7 +284,7 @@ impl Follower {
     /// What the next [`Follower::tick`] would have to do. Reads shared memory only.
     pub fn need(&mut self) -> Need {
         let due = [self.handover_due(), self.sweep_due()].into_iter().flatten().min();
-        if due.is_some_and(|at| at <= Instant::now()) {
+        if due.is_some_and(|at| at <= host::now()) {
             return Need::Heavy;
         }
         let Ok(index) = self.lines[self.held].wal_index() else { return Need::Heavy };
@@ -309,7 +310,7 @@ impl Follower {
     /// If continuity is lost: this follower is of no further use then.
     pub fn tick(&mut self, now: Timestamp) -> Result<Tick, Lost> {
         let mut tick = self.look(now)?;
-        if self.handover_due().is_some_and(|due| due <= Instant::now()) {
+        if self.handover_due().is_some_and(|due| due <= host::now()) {
             tick.handover = self.hand_over(now).inspect_err(|lost| self.save_unsealed(lost))?;
             // A handover takes its time, and captures what is committed meanwhile.
             tick.commits += std::mem::take(&mut self.commits);
@@ -339,7 +340,7 @@ impl Follower {
             self.buffer = Vec::new();
             self.log.rest();
         }
-        self.growth.looked(Instant::now());
+        self.growth.looked(host::now());
         let again_at = [self.next_look(commits > 0), self.sweep_due()].into_iter().flatten().min();
         Ok(Tick { commits, handover: false, again_at })
     }

@@ -7,6 +7,7 @@ use super::attach::{first_hold, page_size, read_state};
 use super::identity::Identity;
 use super::wal_file::WalFile;
 use super::{Hold, Lost};
+use crate::host;
 use crate::segment::StateDigest;
 use crate::sqlite::Connection;
 use crate::types::PageCount;
@@ -42,7 +43,7 @@ pub fn observe(path: &Path) -> Result<Observed, Lost> {
             // A replaced file is no fault of the reading.
             Ok(observed) => return identity.check().map(|()| observed),
             Err(Lost::Deleted | Lost::Replaced | Lost::PageSize) => break,
-            Err(_) => std::thread::sleep(PAUSE),
+            Err(_) => host::pause(PAUSE),
         }
     }
     observe_once(&path)

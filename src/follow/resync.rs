@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fault_points::fault_point;
 use rustix::fs::statvfs;
 
 use super::attach::ResumePoint;
@@ -93,6 +94,7 @@ pub(super) fn difference(
     let mut spool = SpoolWriter::new(&baseline.spool);
     let made = spool_frames(&mut spool, before, now, &header, read)?;
     let finished = made.and_then(|checksum| Ok((checksum, spool.finish()?)));
+    fault_point!("resync-made");
     Ok(finished.map(|(checksum, spool)| Difference { pages, header, spool: Arc::new(spool), checksum }).map_err(
         |error| format!("the pages that differ cannot be put together in {}: {error}", baseline.spool.display()),
     ))
@@ -158,6 +160,7 @@ impl Follower {
         let bytes = WAL_HEADER_BYTES as u64 + u64::from(pages) * frame_bytes(self.page_size) as u64;
         self.log.append(&[Mark { offset: Offset(bytes), checksum, ..here }]);
         self.next_index = self.log.close_index().ok_or(Lost::NoIndexLeft)?;
+        fault_point!("resync-placed");
         Ok(())
     }
 }

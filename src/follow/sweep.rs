@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Follower, Hold, Lost};
+use crate::host;
 use crate::segment::page_hash;
 use crate::types::PageNo;
 
@@ -38,7 +39,7 @@ impl Sweep {
 /// Half a century instead of never.
 fn after(interval: Option<Duration>) -> Instant {
     const NEVER: Duration = Duration::from_secs(50 * 365 * 86_400);
-    Instant::now() + interval.unwrap_or(NEVER).min(NEVER)
+    host::now() + interval.unwrap_or(NEVER).min(NEVER)
 }
 
 impl Follower {
@@ -50,7 +51,7 @@ impl Follower {
 
     /// Compares the next few pages, if that is due.
     pub(super) fn sweep(&mut self) -> Result<(), Lost> {
-        let began = Instant::now();
+        let began = host::now();
         if self.sweep_due().is_none_or(|at| at > began) {
             return Ok(());
         }
@@ -65,7 +66,7 @@ impl Follower {
             self.compare(page, content)?;
         }
         if last < self.hashes.size().0 {
-            (self.sweep.page, self.sweep.next_at) = (last + 1, began + PAUSE.max(began.elapsed() * SHARE));
+            (self.sweep.page, self.sweep.next_at) = (last + 1, began + PAUSE.max(host::since(began) * SHARE));
         } else {
             tracing::debug!(db = %self.path.display(), pages = last, "every page of the database is what was captured");
             self.sweep = Sweep::new(self.sweep.interval);

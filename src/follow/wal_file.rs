@@ -11,6 +11,7 @@ use super::Lost;
 use super::snapshot::{CHUNK_BYTES, Overlay};
 use crate::segment::page_hash;
 use crate::sqlite::WalIndex;
+use crate::types::sidecar;
 use crate::wal::{Chain, Checksum, FRAME_HEADER_BYTES, FrameHeader, WAL_HEADER_BYTES, WalHeader, frame_bytes};
 
 /// The open WAL of a database.
@@ -26,9 +27,7 @@ impl WalFile {
     /// # Errors
     /// If there is none, or it may not be read.
     pub fn open(database: &Path) -> io::Result<Self> {
-        let mut path = database.as_os_str().to_owned();
-        path.push("-wal");
-        let path = PathBuf::from(path);
+        let path = sidecar(database, "-wal");
         let file = Arc::new(File::open(&path)?);
         Ok(Self { path, file })
     }

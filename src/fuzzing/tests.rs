@@ -174,6 +174,12 @@ fn config() {
     fuzz(super::config, &[CONFIG, short], leave);
 }
 
+#[test]
+fn restore_plan() {
+    let long: Vec<u8> = (0..64).collect();
+    fuzz(super::restore_plan, &[&[], &[7; 40], &long, &[0xFF; 64]], leave);
+}
+
 /// A target that finds nothing must be told from one that cannot find anything.
 #[test]
 #[should_panic(expected = "found")]

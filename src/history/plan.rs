@@ -47,6 +47,7 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         (Some(_), Target::Position(index, offset)) => {
             check_position(history, last, next, seals, (end, (index, offset)))?;
         }
+        (Some(_), Target::Index(_)) => next.map_or(Ok(()), |next| check_index(last, next, seals))?,
         _ => {}
     }
     if sealed.is_none() && seals.known(&last.name).is_some() {
@@ -319,6 +320,20 @@ fn check_next(last: &Entry, next: &Entry, seals: &Seals, wanted: Timestamp, end:
         Ok(())
     } else {
         Err(PlanError::Hole { before: last.name, next: next.name }.into())
+    }
+}
+
+/// A restore of an index goes to its end. If the next index begins with another state, what was last in this one is
+/// missing. Nothing is proved by an object that cannot be read, or of an index further on.
+fn check_index(last: &Entry, next: &Entry, seals: &Seals) -> Result<(), PlanStop> {
+    let before = demand(seals, &last.name)?;
+    if before.is_end() || before.to.0.next() != Some(next.name.index()) {
+        return Ok(());
+    }
+    match demand(seals, &next.name) {
+        Ok(after) if !continues(before, after) => Err(PlanError::Hole { before: last.name, next: next.name }.into()),
+        Err(PlanStop::Needs(needs)) => Err(needs.into()),
+        Ok(_) | Err(PlanStop::Fault(_)) => Ok(()),
     }
 }
 

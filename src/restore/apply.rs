@@ -15,6 +15,7 @@ use super::image::{ImagePort, write_image};
 use super::replay::{Replay, Replayed};
 use super::snapshot::apply_snapshot;
 use crate::history::RestorePlan;
+use crate::host;
 use crate::segment::PageHashes;
 
 /// Batches on their way to the writing thread.
@@ -102,11 +103,11 @@ fn flush_when_told(file: Option<&File>, told: &Receiver<()>) -> io::Result<()> {
 
 fn decode(job: &Job, mut arrivals: mpsc::Receiver<Arrival>, port: ImagePort) -> Result<Replayed, ApplyError> {
     let sealed = job.plan.is_sealed();
-    let snapshot = arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?;
+    let snapshot = host::receive(&mut arrivals).ok_or(ApplyError::Interrupted)?;
     let (image, size) = apply_snapshot(snapshot, sealed, port)?;
     let mut replay = Replay::new(&job.plan, image, size, job.size_max_bytes, &job.spill);
     for _ in &job.plan.steps {
-        replay.segment(arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?)?;
+        replay.segment(host::receive(&mut arrivals).ok_or(ApplyError::Interrupted)?)?;
     }
     replay.finish()
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::Progress;
 use crate::history::{PlannedObject, Sealing, plan_key};
+use crate::host;
 use crate::segment::SEAL_TAIL_BYTES;
 use crate::stored::{UNDECIPHERED, read_sealing, sealing};
 
@@ -256,7 +257,7 @@ impl ArrivalReader {
     fn next(&mut self) -> Option<std::result::Result<Bytes, Broken>> {
         match &mut self.rest {
             Rest::Whole(pieces, _share) => pieces.next().map(Ok),
-            Rest::Streamed(pieces) => pieces.blocking_recv(),
+            Rest::Streamed(pieces) => host::receive(pieces),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::source::{NamedBackend, Source};
 use super::wal_stream::WalStream;
 use super::{Silent, fetch_and, outcome};
 use crate::history::{Entry, PlannedObject, Sealing, Target, check_place};
+use crate::host;
 use crate::segment::{Decoder, PageHashes, Seal, page_hash};
 use crate::types::{Generation, Index, Offset, PageCount, Position};
 use crate::wal::Chain;
@@ -101,7 +102,7 @@ fn apply_all(
     mut arrivals: mpsc::Receiver<Arrival>,
 ) -> Result<PageHashes, ApplyError> {
     for _ in 0..count {
-        let Arrival { object, sealing, body } = arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?;
+        let Arrival { object, sealing, body } = host::receive(&mut arrivals).ok_or(ApplyError::Interrupted)?;
         let name = object.name;
         let seal = match sealing {
             Sealing::Sealed(seal) => seal,

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError};
 
+use fault_points::fault_point;
 use rustix::fs::FallocateFlags;
 
 use super::error::{ApplyError, ObjectFault};
@@ -89,6 +90,7 @@ pub fn write_image(
             Op::Begin(_) => {}
             Op::Write(mut batch) => {
                 image.write(&batch)?;
+                fault_point!("restore-applying");
                 image.start_flush(flush);
                 batch.pages.clear();
                 batch.bytes.clear();

@@ -27,6 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fault_points::fault_point;
 use tokio::sync::mpsc;
 
 pub use choose::{Choice, GenerationChoice};
@@ -41,6 +42,7 @@ pub use report::{Proof, Reached, RestoreReport};
 pub use source::{NamedBackend, Source};
 
 use crate::history::{PlannedEnd, PlannedObject, RestorePlan, Target};
+use crate::host;
 use crate::types::{Clock, Generation, SystemClock, Txid};
 use apply::{Applied, Job};
 use attempts::Attempts;
@@ -104,6 +106,7 @@ pub async fn restore(
     loop {
         let choice = attempts.next(replicas, request, progress).await?;
         let staged = Staged::create(&request.output)?;
+        fault_point!("restore-staged");
         let report = match choice {
             Choice::Generation(choice) => match fill(&staged, &choice, attempts.in_order, request, progress).await {
                 Ok(done) => RestoreReport::new(choice.source.name, request.target, &choice.plan, done),
@@ -179,7 +182,7 @@ async fn fetch_and<T: Send + 'static>(
     work: impl FnOnce(mpsc::Receiver<Arrival>) -> Result<T, ApplyError> + Send + 'static,
 ) -> (replica_backends::Result<()>, Result<T, ApplyError>) {
     let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
-    let working = tokio::task::spawn_blocking(move || work(arrivals));
+    let working = host::receiving(move || work(arrivals));
     let fetching = fetch::fetch(Arc::clone(&source.backend), objects, parallelism, progress, out);
     let (fetched, worked) = tokio::join!(fetching, working);
     (fetched, worked.unwrap_or(Err(ApplyError::WriterStopped)))
@@ -223,6 +226,7 @@ fn needed_bytes(plan: &RestorePlan) -> u64 {
 
 /// Moves orphans out of the way and gives the file its name.
 fn publish(staged: Staged, output: &Path, progress: &dyn Progress) -> Result<(), RestoreError> {
+    fault_point!("restore-applied");
     for (orphan, aside) in sidecars::move_aside(output, SystemClock.now())? {
         progress.warn(&format!(
             "{} belonged to an earlier database and was moved to {}",

@@ -13,6 +13,7 @@ use super::fetch::{Arrival, ArrivalReader};
 use super::image::{Edge, Expected, ImagePort, ImageWriter};
 use super::replay::{Replay, Replayed, check_size};
 use crate::history::{PlannedEnd, PlannedObject, RestorePlan, Sealing, check_place};
+use crate::host;
 use crate::segment::{Commit, Decoder, Scratch, Seal, SealKind};
 use crate::types::{Index, Offset, PageCount, PageNo, PageSet, PageSize};
 use crate::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, frame_bytes};
@@ -86,7 +87,7 @@ fn fill(
         if filling.is_complete() && rest.is_empty() {
             break;
         }
-        let arrival = arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?;
+        let arrival = host::receive(arrivals).ok_or(ApplyError::Interrupted)?;
         if !filling.is_complete() {
             filling.object(arrival, left == 0)?;
         }
@@ -100,7 +101,7 @@ fn fill(
     let before = job.plan.objects().nth(split.first - 1).map_or(job.plan.snapshot.name, |object| object.name);
     let mut replay = Replay::after(&job.plan, image, (before, split.proof.size), next, job.size_max_bytes, &job.spill);
     for _ in rest {
-        replay.segment(arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?)?;
+        replay.segment(host::receive(arrivals).ok_or(ApplyError::Interrupted)?)?;
     }
     replay.finish()
 }

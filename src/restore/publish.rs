@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use fault_points::fault_point;
 use rustix::fs::{CWD, RenameFlags, StatVfs, renameat_with, statvfs};
 
 use super::error::RestoreError;
 use super::sidecars::file_error;
+use crate::types::sidecar;
 
 /// A file beside `output` that disappears again unless it is published.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Staged {
 
     /// A name beside the file that nobody uses.
     pub fn spill_path(&self) -> PathBuf {
-        super::sidecars::beside(&self.path, ".spill")
+        sidecar(&self.path, ".spill")
     }
 
     /// Bytes that this user may still write on the disk of the target.
@@ -70,11 +72,13 @@ impl Staged {
     /// # Errors
     /// If somebody has created the target meanwhile, or the folder cannot be synced.
     pub fn publish(mut self) -> Result<(), RestoreError> {
+        fault_point!("restore-publishing");
         rename_new(&self.path, &self.output).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => RestoreError::OutputExists(self.output.clone()),
             _ => file_error("create", &self.output, error),
         })?;
         self.published = true;
+        fault_point!("restore-renamed");
         File::open(&self.folder).and_then(|f| f.sync_all()).map_err(|e| file_error("sync", &self.folder, e))
     }
 }

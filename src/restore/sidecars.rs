@@ -6,23 +6,17 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use fault_points::fault_point;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::RestoreError;
-use crate::types::Timestamp;
+use crate::types::{Timestamp, sidecar};
 
 const SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// `path` with `suffix` appended to its name.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// The files of an earlier database that lie beside `output`.
 pub fn orphans(output: &Path) -> Vec<PathBuf> {
-    SUFFIXES.iter().map(|suffix| beside(output, suffix)).filter(|p| p.symlink_metadata().is_ok()).collect()
+    SUFFIXES.iter().map(|suffix| sidecar(output, suffix)).filter(|p| p.symlink_metadata().is_ok()).collect()
 }
 
 /// Refuses if a process uses one of them, or still has the deleted database open.
@@ -52,12 +46,13 @@ pub fn move_aside(output: &Path, now: Timestamp) -> Result<Vec<(PathBuf, PathBuf
     let stamp: String = now.to_seconds_text().chars().filter(|c| *c != '-' && *c != ':').collect();
     let mut moved = Vec::new();
     for orphan in orphans(output) {
-        let aside = beside(&orphan, &format!(".orphan-{stamp}"));
+        let aside = sidecar(&orphan, &format!(".orphan-{stamp}"));
         super::publish::rename_new(&orphan, &aside).map_err(|source| RestoreError::File {
             action: "move aside",
             path: orphan.clone(),
             source,
         })?;
+        fault_point!("restore-moved-aside");
         moved.push((orphan, aside));
     }
     Ok(moved)
@@ -78,7 +73,7 @@ fn opened_by(output: &Path, files: &[PathBuf]) -> Option<(PathBuf, u32)> {
     let wanted: Vec<_> = files.iter().filter_map(|p| Some((identity(fs::metadata(p).ok()?), p))).collect();
     let folder = output.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p })?;
     let output = fs::canonicalize(folder).ok()?.join(output.file_name()?);
-    let deleted = beside(&output, " (deleted)");
+    let deleted = sidecar(&output, " (deleted)");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
         // Processes end while we look, and those of other users stay hidden.

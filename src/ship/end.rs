@@ -14,6 +14,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use replica_backends::{Backend, ErrorKind};
 
 use super::Author;
@@ -87,8 +88,10 @@ impl Shipper {
         }
         if at.1 < Offset::LIMIT {
             self.put_gap(&gap_at(at, &seal, ticket, &self.author)).await?;
+            fault_point!("gap-ended");
         }
         self.reach_to(ticket, at.0, seal).await?;
+        fault_point!("gap-bridged");
         self.outlast(&key).await
     }
 
@@ -136,7 +139,10 @@ impl Shipper {
         let name = ObjectName::Segment(end.generation, end.from.0, end.from.1);
         let Some(key) = name.key() else { return Err(self.conflict(&name, None)) };
         let object = encode(end).map_err(Failure::other)?;
-        match self.backend.put_new(&key, object.into()).await {
+        fault_point!("end-encoded");
+        let put = self.backend.put_new(&key, object.into()).await;
+        fault_point!("end-put");
+        match put {
             Ok(_) => Ok(None),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let there = read_own_seal(self.backend.as_ref(), &key).await.map_err(Failure::Retry)?;

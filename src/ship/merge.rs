@@ -10,6 +10,7 @@
 use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use futures::TryStreamExt;
 use replica_backends::{Backend, Error, ErrorKind};
 use tokio::task::JoinSet;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use super::Shipper;
 use super::claim::read_own_seal;
 use crate::history::{ObjectName, covers, keys};
+use crate::host;
 use crate::segment;
 use crate::types::{Generation, Index, Offset};
 
@@ -223,7 +225,7 @@ impl Shipper {
         let tier = parts.iter().map(|part| part.tier).max();
         let (raw_bytes, segments) =
             (parts.iter().map(|part| part.raw_bytes).sum(), parts.iter().map(|part| part.segments).sum());
-        let merged = tokio::task::spawn_blocking(move || {
+        let merged = host::blocking(move || {
             let merged = segment::merge(parts.iter().map(|part| part.bytes.as_ref()));
             (parts, merged.map(|(bytes, _)| Bytes::from(bytes)))
         });
@@ -262,13 +264,16 @@ struct NotMerged {
 /// false.
 async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: Bytes) -> Result<(), (Error, bool)> {
     let Some((first, others)) = parts.split_first() else { return Ok(()) };
+    fault_point!("merge-made");
     let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
+    fault_point!("merge-put");
     // At the end of the history the last one goes last: until then it tells where that is.
     let (rest, last) = others.split_at(if end == End::Here { others.len().saturating_sub(1) } else { others.len() });
     for batch in [rest, last] {
         if done.is_ok() && !batch.is_empty() {
             let keys: Vec<String> = batch.iter().filter_map(|part| part.name.key()).collect();
             done = backend.delete(&keys).await.into_iter().collect();
+            fault_point!("merge-deleting");
         }
     }
     let Err(error) = done else { return Ok(()) };
@@ -315,9 +320,11 @@ async fn clear_index(backend: &dyn Backend, names: &[ObjectName]) -> Result<usiz
         }
     }
     for key in &covered {
+        fault_point!("leftovers-found");
         for deleted in backend.delete(std::slice::from_ref(key)).await {
             deleted?;
         }
+        fault_point!("leftovers-deleting");
     }
     Ok(covered.len())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use futures::TryStreamExt;
 use replica_backends::{Backend, ByteRange, Error, ErrorKind, read};
 
@@ -67,7 +68,9 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
     for (generation, more) in &after.ends {
         ends.entry(*generation).or_default().extend(more);
     }
+    fault_point!("retention-planned");
     write_thinned(backend, &Thinned { before: before.before.max(after.before), deleting: true, ends }).await?;
+    fault_point!("retention-announced");
     let mut gone: BTreeSet<String> = BTreeSet::new();
     'batches: for batch in batches(&plan.delete) {
         let keyed = batch.iter().filter_map(|entry| Some((entry.name.key()?, entry.stored_bytes)));
@@ -81,9 +84,12 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
             (pruned.objects, pruned.bytes) = (pruned.objects + 1, pruned.bytes + bytes);
             gone.insert(key.clone());
         }
+        fault_point!("retention-deleting");
     }
+    fault_point!("retention-deleted");
     if pruned.failure.is_none() {
         write_thinned(backend, &after).await?;
+        fault_point!("retention-noted");
     }
     if gone.is_empty() {
         return Ok(pruned);

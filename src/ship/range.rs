@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use replica_backends::Body;
 
 use super::Author;
@@ -66,6 +67,7 @@ fn write_object<W: Write>(ticket: &SnapshotTicket, part: &RangePart, author: &Au
     if StateDigest(hash) != part.hash {
         return Err(io::Error::other("the pages of the database are not those that were followed"));
     }
+    fault_point!("range-copied");
     Ok(encoder.finish(seal(ticket, part, author, (&header, &chain)))?.0)
 }
 

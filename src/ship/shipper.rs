@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fault_points::fault_point;
 use replica_backends::{Backend, Body, Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
@@ -14,6 +15,7 @@ use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
+use crate::host;
 use crate::segment::Seal;
 use crate::types::{Generation, Index, Position};
 
@@ -108,7 +110,7 @@ impl Shipper {
             }
             if !stopping
                 && !is_urgent(&work)
-                && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(at.elapsed()))
+                && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(host::since(at)))
             {
                 // Leading edge: only what follows an upload closely waits, and gathers commits meanwhile.
                 tokio::select! {
@@ -118,7 +120,7 @@ impl Shipper {
                 last_start = None;
                 continue;
             }
-            last_start = Some(Instant::now());
+            last_start = Some(host::now());
             match self.ship(work).await {
                 Ok(()) => {
                     failures = self.note_success(failures);
@@ -174,8 +176,10 @@ impl Shipper {
                 _ => Ok(None),
             }
         };
+        fault_point!("ship-encoded");
         let kept = body.as_bytes().cloned();
         let (stored, ahead) = tokio::join!(self.put(&name, body), ahead);
+        fault_point!("ship-put");
         let (mark, kept) = match stored? {
             Stored::New => (*plan.to(), kept),
             // An earlier attempt got through; it may have held fewer commits.
@@ -188,6 +192,7 @@ impl Shipper {
             return Ok(None);
         }
         self.note(plan.generation, plan.index, &mark);
+        fault_point!("ship-noted");
         Ok(if mark == *plan.to() { ahead? } else { None })
     }
 
@@ -199,7 +204,7 @@ impl Shipper {
             return Ok(body.map(|body| Encoded { plan, body }));
         }
         let for_encoder = Arc::clone(&plan);
-        let encoded = tokio::task::spawn_blocking(move || segment::encode(&for_encoder, &log, &author)).await;
+        let encoded = host::blocking(move || segment::encode(&for_encoder, &log, &author)).await;
         let body = encoded.map_err(Failure::other)?.map_err(Failure::other)?;
         Ok(body.map(|body| Encoded { plan, body }))
     }
@@ -207,20 +212,22 @@ impl Shipper {
     async fn ship_snapshot(&self, ticket: &Arc<SnapshotTicket>) -> Result<(), Failure> {
         let name = ObjectName::Snapshot(ticket.generation, ticket.index);
         self.end_index_before(&name, ticket.page_size, ticket.order).await?;
-        let started = Instant::now();
+        let started = host::now();
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
             index = %ticket.index, reason = %ticket.reason, "writing snapshot");
+        fault_point!("snapshot-begun");
         let (for_encoder, author) = (Arc::clone(ticket), self.author.clone());
-        let body = tokio::task::spawn_blocking(move || snapshot::body(&for_encoder, &author)).await;
+        let body = host::blocking(move || snapshot::body(&for_encoder, &author)).await;
         let body = body.map_err(Failure::other)?.map_err(Failure::other)?;
         match self.put(&name, body).await? {
             Stored::New => {}
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
             Stored::Before(seal) => return Err(self.conflict(&name, Some(&seal))),
         }
+        fault_point!("snapshot-put");
         self.log.note_snapshot(self.replica, ticket);
         tracing::info!(db = %self.database, replica = %self.name, generation = %ticket.generation,
-            index = %ticket.index, elapsed = ?started.elapsed(), "snapshot written");
+            index = %ticket.index, elapsed = ?host::since(started), "snapshot written");
         Ok(())
     }
 
@@ -257,7 +264,7 @@ impl Shipper {
         let mut objects = Vec::new();
         for (number, part) in ticket.ranges.iter().enumerate() {
             let (for_encoder, author, name) = (Arc::clone(&ticket), self.author.clone(), range::name(&ticket, part));
-            let body = tokio::task::spawn_blocking(move || range::body(&for_encoder, number, &author)).await;
+            let body = host::blocking(move || range::body(&for_encoder, number, &author)).await;
             objects.push((name, body.map_err(Failure::other)?.map_err(Failure::other)?));
         }
         drop(ticket);
@@ -266,6 +273,7 @@ impl Shipper {
                 Stored::New | Stored::Before(_) => tracing::debug!(db = %self.database, replica = %self.name,
                     range = ?name, "merged range written"),
             }
+            fault_point!("range-put");
         }
         Ok(())
     }
@@ -311,6 +319,7 @@ impl Shipper {
 
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
         let position = Position { generation, index, offset: mark.offset };
+        tracing::debug!(db = %self.database, replica = %self.name, %position, "stored");
         self.status.lock().unwrap_or_else(PoisonError::into_inner).shipped(position, mark.time);
     }
 

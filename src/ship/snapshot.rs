@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use replica_backends::Body;
 
 use super::Author;
@@ -37,11 +38,13 @@ fn write_object<W: Write>(ticket: &SnapshotTicket, author: &Author, out: W) -> i
     let mut digest = 0;
     ticket.copy(|first, bytes| {
         digest ^= digest_of_run(ticket, first, bytes);
+        fault_point!("snapshot-copying");
         encoder.write(bytes)
     })?;
     if StateDigest(digest) != ticket.digest {
         return Err(io::Error::other("the copy of the database is not the state that was followed"));
     }
+    fault_point!("snapshot-copied");
     Ok(encoder.finish(seal(ticket, author))?.0)
 }
 

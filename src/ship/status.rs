@@ -7,6 +7,7 @@ use replica_backends::layers::Tally;
 use replica_backends::{Error, Reason};
 use tokio::sync::Notify;
 
+use crate::host;
 use crate::types::{Position, Timestamp};
 
 /// What is known of a replica's progress since the start.
@@ -57,14 +58,14 @@ pub struct Failing {
 impl ReplicaStatus {
     /// Everything before `position` is in the replica; its last commit was seen at `time`.
     pub fn shipped(&mut self, position: Position, time: Timestamp) {
-        (self.position, self.time, self.shipped_at) = (Some(position), Some(time), Some(Instant::now()));
+        (self.position, self.time, self.shipped_at) = (Some(position), Some(time), Some(host::now()));
         self.objects += 1;
         self.news.notify_one();
     }
 
     /// A request failed, and will be tried again.
     pub fn failed(&mut self, error: &Error) {
-        let since = self.failing.as_ref().map_or_else(Instant::now, |failing| failing.since);
+        let since = self.failing.as_ref().map_or_else(host::now, |failing| failing.since);
         self.failing = Some(Failing { reason: error.reason(), text: error.to_string(), since });
         self.news.notify_one();
     }

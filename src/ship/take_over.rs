@@ -7,6 +7,7 @@
 
 use std::sync::PoisonError;
 
+use fault_points::fault_point;
 use futures::TryStreamExt;
 use replica_backends::Error;
 
@@ -33,7 +34,9 @@ impl Shipper {
         if !self.is_behind_last(&name, &end).await.map_err(Failure::Retry)? {
             return Err(self.conflict(&name, None));
         }
+        fault_point!("take-over-looked");
         let there = self.put_end(&end).await?;
+        fault_point!("take-over-ended");
         if let Some(there) = there.as_ref().filter(|there| !is_same_end(there, &end)) {
             return Err(self.conflict(&name, Some(there)));
         }
@@ -47,6 +50,7 @@ impl Shipper {
             return Err(self.conflict(&name, None));
         }
         *self.take_over.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        fault_point!("take-over-done");
         Ok(())
     }
 

@@ -3,12 +3,13 @@
 use std::ffi::{c_int, c_void};
 use std::path::Path;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, ffi};
 
 use super::Error;
+use crate::host;
 
 /// A writer at full speed leaves gaps of a microsecond between its commits: the first tries follow one another at once,
 /// for about a millisecond. SQLite's own busy handler sleeps up to 100 ms and starves.
@@ -92,13 +93,13 @@ impl Connection {
     /// # Errors
     /// If the file is no database, or cannot be locked.
     pub fn begin_read(&mut self) -> Result<(), Error> {
-        let since = Instant::now();
+        let since = host::now();
         loop {
             match self.try_begin_read() {
                 // Readers wait for nobody in WAL mode but for a writer that is interrupted while it publishes a commit,
                 // and for a recovery of the WAL: both are short, unless the machine is very busy.
-                Err(error) if error.is_busy() && since.elapsed() < READ_PATIENCE => {
-                    std::thread::sleep(Duration::from_millis(1));
+                Err(error) if error.is_busy() && host::since(since) < READ_PATIENCE => {
+                    host::pause(Duration::from_millis(1));
                 }
                 other => return other,
             }
@@ -203,7 +204,7 @@ fn wait_a_little(tries: i32) -> bool {
         // Not a yield: on a busy machine that could cost a whole time slice.
         std::hint::spin_loop();
     } else {
-        std::thread::sleep(BUSY_SLEEP);
+        host::pause(BUSY_SLEEP);
     }
     true
 }

@@ -2,19 +2,18 @@
 
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
 use rusqlite::ffi;
 use rustix::fs::fstat;
-use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
 use super::Connection;
 
 /// Where the locks of a database file are (sqlite.org/lockingv3.html): every connection to a database in WAL mode that
 /// has read from it holds a shared lock on this range until it is closed.
-const SHARED_FIRST: u64 = 0x4000_0002;
-const SHARED_BYTES: u64 = 510;
+const SHARED_FIRST: libc::off_t = 0x4000_0002;
+const SHARED_BYTES: libc::off_t = 510;
 
 /// How SQLite's open file begins, if the driver is the one for Unix (os_unix.c).
 #[repr(C)]
@@ -31,14 +30,18 @@ impl Connection {
     /// # Errors
     /// If the file system has no locks, or the file's name means another file now.
     pub fn has_other_users(&self) -> io::Result<bool> {
-        let wanted = Flock {
-            start: SHARED_FIRST,
-            length: SHARED_BYTES,
-            pid: None,
-            typ: FlockType::WriteLock,
-            offset_type: FlockOffsetType::Set,
-        };
-        Ok(fcntl_getlk(self.descriptor()?, &wanted)?.is_some())
+        let descriptor = self.descriptor()?;
+        // SAFETY: all zeroes is a valid `flock`, which is plain numbers.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        (lock.l_type, lock.l_whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+        (lock.l_start, lock.l_len) = (SHARED_FIRST, SHARED_BYTES);
+        // Not by way of rustix, which takes it for a bug that the kernel names no process: an open file's lock has none.
+        // SAFETY: the descriptor is open, and the kernel reads and writes one `flock` during the call.
+        let code = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+        if code != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
     }
 
     /// SQLite's own descriptor of the database file: to close one of ours would drop every lock on the file that this
@@ -71,6 +74,27 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_belongs_to_no_process_is_somebodys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let application = rusqlite::Connection::open(&path).unwrap();
+        application.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x)").unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let mut ours = Connection::open(&path).unwrap();
+        ours.begin_read().unwrap();
+        assert!(!ours.has_other_users().unwrap());
+        // SAFETY: all zeroes is a valid `flock`; the descriptor is open, and the kernel reads it during the call.
+        let code = unsafe {
+            let mut lock: libc::flock = std::mem::zeroed();
+            lock.l_type = libc::F_RDLCK as libc::c_short;
+            (lock.l_start, lock.l_len) = (SHARED_FIRST, SHARED_BYTES);
+            libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock)
+        };
+        assert_eq!(code, 0);
+        assert!(ours.has_other_users().unwrap());
+    }
 
     #[test]
     fn another_process_is_seen_while_it_has_the_database_open_and_we_are_not() {

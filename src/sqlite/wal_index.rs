@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::ffi;
 
 use super::{Connection, Error};
+use crate::host;
 use crate::types::{PageCount, PageSize};
 use crate::wal::{ByteOrder, Checksum, Salts};
 
@@ -122,7 +123,7 @@ impl Mapping {
             if tried < SPINS {
                 std::hint::spin_loop();
             } else {
-                std::thread::sleep(SLEEP);
+                host::pause(SLEEP);
             }
         }
         Err(Error::WalIndex("its two copies differ; a writer may have died in the middle of a commit"))

@@ -5,6 +5,7 @@ mod level;
 mod page;
 mod page_set;
 mod position;
+mod sidecar;
 mod time;
 mod txid;
 
@@ -13,6 +14,7 @@ pub use level::Level;
 pub use page::{PageCount, PageNo, PageSize};
 pub use page_set::PageSet;
 pub use position::{Index, NotAPosition, Offset, Position};
+pub use sidecar::sidecar;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use txid::{NotATxid, Txid};
 

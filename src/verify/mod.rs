@@ -4,13 +4,14 @@ mod kept;
 mod outcome;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use replica_backends::ErrorKind;
 use tokio::time;
 
 use crate::follow::{self, Observed};
 use crate::history::{Bounds, Target, keys};
+use crate::host;
 use crate::restore::verify::{Checked, Comparison, LiveState, VerifyError, verify_generation, verify_ltx};
 use crate::restore::{self, NamedBackend, Progress, RestoreRequest, Silent, Source};
 use crate::ship::{HistoryEnd, find_end};
@@ -87,7 +88,7 @@ pub async fn verify(
 }
 
 async fn observe(path: PathBuf, verification: &mut Verification) -> Option<LiveState> {
-    let observed = tokio::task::spawn_blocking(move || follow::observe(&path)).await;
+    let observed = host::blocking(move || follow::observe(&path)).await;
     match observed {
         Ok(Ok(Observed { salts, offset, size, digest })) => Some(LiveState { salts, offset, size, digest }),
         Ok(Err(error)) => {
@@ -103,9 +104,9 @@ async fn observe(path: PathBuf, verification: &mut Verification) -> Option<LiveS
 
 /// Waits until the replica has the live state, as it will in a moment if somebody replicates.
 async fn wait_for(replica: &NamedBackend, live: &LiveState) {
-    let since = Instant::now();
+    let since = host::now();
     let mut pause = POLL;
-    while since.elapsed() < CATCH_UP {
+    while host::since(since) < CATCH_UP {
         match find_end(replica.backend.as_ref(), WriterId(0), None).await {
             Ok(Some(HistoryEnd { point, .. })) => {
                 let same = (point.size, point.digest) == (live.size, live.digest);
@@ -233,7 +234,7 @@ async fn check_restored(replica: &NamedBackend, options: &Options, verification:
     };
     match restore::restore(std::slice::from_ref(replica), &request, &Silent).await {
         Ok(_) => {
-            let check = tokio::task::spawn_blocking(move || sqlite::integrity_check(&output)).await;
+            let check = host::blocking(move || sqlite::integrity_check(&output)).await;
             match check {
                 Ok(Ok(None)) => verification.note("integrity_check of the restored database is ok"),
                 Ok(Ok(Some(problem))) => verification.failed("the restored database", &problem),

@@ -8,7 +8,6 @@ mod late_end;
 mod litestream;
 mod ltx;
 mod newest;
-mod plans;
 mod recording;
 mod replicas;
 mod sealed;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod age;
+mod faults;
 mod follow;
 mod hosts;
 #[path = "../merge/mod.rs"]

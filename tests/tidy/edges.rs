@@ -3,27 +3,28 @@
 use super::files::File;
 
 /// Each module and what it may use of this crate. What is not listed may use everything.
-const MODULES: [(&str, &[&str]); 13] = [
+const MODULES: [(&str, &[&str]); 14] = [
     ("types", &[]),
+    ("host", &[]),
     ("wal", &["types"]),
     ("segment", &["types", "wal"]),
     ("ltx", &["types", "segment"]),
     ("history", &["types", "wal", "segment"]),
     ("stored", &["segment", "history"]),
-    ("sqlite", &["types", "wal"]),
+    ("sqlite", &["types", "host", "wal"]),
     ("config", &["types"]),
-    ("follow", &["types", "wal", "segment", "sqlite"]),
-    ("ship", &["types", "wal", "segment", "history", "stored", "follow"]),
-    ("restore", &["types", "wal", "segment", "ltx", "history", "stored"]),
+    ("follow", &["types", "host", "wal", "segment", "sqlite"]),
+    ("ship", &["types", "host", "wal", "segment", "history", "stored", "follow"]),
+    ("restore", &["types", "host", "wal", "segment", "ltx", "history", "stored"]),
     ("doctor", &["types", "sqlite"]),
-    ("verify", &["types", "wal", "segment", "history", "sqlite", "follow", "ship", "restore"]),
+    ("verify", &["types", "host", "wal", "segment", "history", "sqlite", "follow", "ship", "restore"]),
 ];
 /// Above all of those: uses everything but what is above it.
 const ABOVE: [(&str, &[&str]); 1] = [("daemon", &["cli"])];
 
 /// Modules that speak bytes and values only.
 const PURE: [&str; 5] = ["types", "wal", "segment", "ltx", "history"];
-const IMPURE: [&str; 9] = [
+const IMPURE: [&str; 10] = [
     "std::fs",
     "std::net",
     "std::env",
@@ -33,9 +34,16 @@ const IMPURE: [&str; 9] = [
     "rustix::",
     "Instant::now",
     "SystemTime::now",
+    "fault_point!",
 ];
 /// The clock itself has to ask the system what time it is.
 const CLOCK: &str = "src/types/time.rs";
+
+/// What is asked of `host` only, so that a simulation can answer.
+const OF_THE_HOST: [&str; 5] = ["Instant::now", ".elapsed()", "thread::sleep", "spawn_blocking(", "getrandom::"];
+/// Modules that a simulation runs, and files of theirs that it does not.
+const SIMULATED: [&str; 6] = ["sqlite", "follow", "ship", "restore", "verify", "daemon"];
+const NOT_SIMULATED: [&str; 2] = ["src/follow/watch.rs", "src/ship/stream.rs"];
 
 /// Each library and the only place that may name it.
 const OWNERS: [(&str, &str); 6] = [
@@ -110,6 +118,16 @@ pub fn purity(file: &File) -> Vec<String> {
     found.map(|(number, word)| format!(":{number}: a pure module must not use {word}")).collect()
 }
 
+pub fn simulation(file: &File) -> Vec<String> {
+    let simulated = module(file).is_some_and(|module| SIMULATED.contains(&module));
+    if !simulated || file.is_test() || NOT_SIMULATED.contains(&file.path.as_str()) {
+        return Vec::new();
+    }
+    let asks = |line: &str| OF_THE_HOST.iter().find(|word| line.contains(**word)).copied();
+    let found = file.code().filter_map(|(number, line)| Some((number, asks(line)?)));
+    found.map(|(number, word)| format!(":{number}: crate::host is asked instead of {word}")).collect()
+}
+
 pub fn printing(file: &File) -> Vec<String> {
     if !file.is_rust() || file.is_test() || file.path.starts_with("src/cli/") {
         return Vec::new();
@@ -146,6 +164,13 @@ fn an_effect_in_a_pure_module_is_found() {
     for effect in ["use std::fs;", "let t = Instant::now();", "tokio::spawn(x);", "std::env::var(\"X\")"] {
         assert_eq!(purity(&File::new("src/wal/chain.rs", effect)).len(), 1, "{effect}");
         assert_eq!(purity(&File::new("src/follow/mod.rs", effect)), [""; 0]);
+    }
+}
+
+#[test]
+fn what_a_simulation_could_not_answer_is_found() {
+    for (path, complaints) in [("src/follow/log.rs", 1), ("src/cli/demo.rs", 0), ("src/ship/stream.rs", 0)] {
+        assert_eq!(simulation(&File::new(path, "let now = Instant::now();\n")).len(), complaints, "{path}");
     }
 }
 

@@ -33,7 +33,8 @@ impl File {
     }
 }
 
-const FOLDERS: [&str; 8] = ["src", "replica-backends", "tests", "fuzz", "docs", "fixtures", ".ci", ".config"];
+const FOLDERS: [&str; 9] =
+    ["src", "replica-backends", "fault-points", "tests", "fuzz", "docs", "fixtures", ".ci", ".config"];
 const SKIPPED: [&str; 5] = ["target", "corpus", "artifacts", "coverage", "__pycache__"];
 
 /// Everything that people write: no build output, no binary files.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use fault_points::fault_point;
 use rustix::io::Errno;
 
 use super::FileBackend;
@@ -53,6 +54,7 @@ impl Store {
                 Err(error) => drop(failures.insert(*index, Failure::new("deleting the object", error))),
             }
         }
+        fault_point!("file-deleted");
         for (folder, indexes) in &touched {
             // A deletion that may come back after a power cut is not done: each of its keys has failed.
             match self.folders.sync_folder(folder) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use fault_points::fault_point;
 use rustix::io::Errno;
 
 use super::failure::{During, Failure};
@@ -66,6 +67,7 @@ impl Folders {
             path.push(segment);
             if !self.is_durable(&path) {
                 self.make(&path)?;
+                fault_point!("folder-made");
                 self.sync_folder(&parent).during("syncing the parent of a folder")?;
                 self.remember(&path);
             }

@@ -25,13 +25,13 @@ mod walk;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use self::ownership::Ownership;
 use self::store::{Store, Target};
+use crate::temporary::{ABANDONED, Sweeps};
 use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
 
 /// A [`Backend`] that keeps each object as a file below a root folder, as Litestream 0.3 does.
@@ -39,7 +39,7 @@ use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, 
 /// - An object is durable when [`Backend::put_new`] returns: file, entry and every folder above it are synced. So
 ///   is the object that an `AlreadyExists` speaks of.
 /// - Readers see a file whole or not at all. A put that fails or is dropped leaves no temporary file; what a crash
-///   leaves behind is invisible, and [`FileBackend::sweep_temporary`] deletes it.
+///   leaves behind is invisible, and is deleted after a day or two, when an object is put.
 /// - A put that is dropped once its whole body was read may still be carried out.
 /// - A root that does not exist is an empty store, made by the first put.
 /// - Only regular files are objects, and names ending in `.tmp` are none (keys with such a name are `Invalid`).
@@ -47,25 +47,31 @@ use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, 
 #[derive(Clone)]
 pub struct FileBackend {
     store: Arc<Store>,
+    sweeps: Arc<Sweeps>,
 }
 
 impl FileBackend {
     /// The objects below `root`, which need not exist and may be a symbolic link to a folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { store: Arc::new(Store::new(root.into(), Ownership::default())) }
+        Self::of(Store::new(root.into(), Ownership::default()))
     }
 
     /// The same store, with `ownership` for the files and folders it makes from now on.
     #[must_use]
     pub fn with_ownership(self, ownership: Ownership) -> Self {
-        Self { store: Arc::new(Store::new(self.store.root().to_owned(), ownership)) }
+        Self::of(Store::new(self.store.root().to_owned(), ownership))
     }
 
-    /// Deletes temporary files of ours that nobody has written to for `older_than`: what a crash left behind.
-    /// Returns how many there were. Leave it well above the longest pause of an upload that is under way.
-    pub async fn sweep_temporary(&self, older_than: Duration) -> Result<u64> {
-        let swept = self.blocking(move |store| store.sweep_temporary(older_than)).await;
-        swept.map_err(|failure| failure.into_error(Operation::Delete, "", self.location()))
+    fn of(store: Store) -> Self {
+        Self { store: Arc::new(store), sweeps: Arc::default() }
+    }
+
+    /// Deletes, beside everything else, what crashes left behind.
+    fn sweep(&self) {
+        if self.sweeps.is_due("") {
+            let store = self.clone();
+            tokio::spawn(async move { store.blocking(|store| store.sweep_temporary(ABANDONED)).await.map(drop) });
+        }
     }
 
     /// The file of `key`, or why the key is refused.
@@ -74,6 +80,7 @@ impl FileBackend {
     }
 
     async fn put(&self, key: &str, target: Target, body: &Body) -> Result<u64> {
+        self.sweep();
         match body.as_bytes().cloned() {
             Some(bytes) => {
                 let put = self.blocking(move |store| store.put_whole(&target, &bytes)).await;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use fault_points::fault_point;
 use rustix::io::Errno;
 
 use super::failure::{During, Failure};
@@ -43,6 +44,7 @@ impl Store {
     /// folder.
     pub(super) fn put_whole(&self, target: &Target, bytes: &[u8]) -> Result<u64, Failure> {
         let mut draft = self.begin(target)?;
+        fault_point!("file-created");
         draft.write_whole(bytes)?;
         self.finish(draft, target)
     }
@@ -73,8 +75,10 @@ impl Store {
     /// Makes `draft` durable, publishes it and makes that durable too. Returns its size in bytes.
     pub(super) fn finish(&self, draft: Draft, target: &Target) -> Result<u64, Failure> {
         let Draft { temp, size, epoch } = draft;
+        fault_point!("file-written");
         // Final if it fails: the kernel may have dropped the bytes, and a second sync would not say so.
         (self.sync)(temp.file()).during("syncing the object")?;
+        fault_point!("file-synced");
         let published = match target.replace {
             true => self.publisher.publish_over(temp, &target.path),
             false => self.publisher.publish(temp, &target.path),
@@ -84,6 +88,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(self.taken(target)),
             Err(error) => return Err(Failure::new("publishing the object", error)),
         }
+        fault_point!("file-named");
         self.settle(target, epoch).inspect_err(|_| {
             // The entry may be lost at a power cut. Were it left, a retry would find it and believe it. What replaced
             // another object stays: after a power cut it is either of the two.

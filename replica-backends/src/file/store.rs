@@ -9,7 +9,7 @@ use super::folders::{Folders, SyncFn};
 use super::publish::Publisher;
 use super::{FileBackend, Ownership};
 use crate::key::check_key;
-use crate::temporary::is_object_name;
+use crate::temporary::check_object_name;
 
 /// A root folder and what is known of it.
 pub(super) struct Store {
@@ -52,9 +52,7 @@ impl Store {
     pub(super) fn target(&self, key: &str) -> Result<Target, &'static str> {
         check_key(key)?;
         let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
-        if !is_object_name(name) {
-            return Err("the name ends in '.tmp', which marks an unfinished file");
-        }
+        check_object_name(name)?;
         let folder = if folder.is_empty() { self.root.clone() } else { self.root.join(folder) };
         Ok(Target { key: key.to_owned(), path: folder.join(name), folder, name: name.to_owned(), replace: false })
     }

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fault_points::fault_point;
 use futures::future::{Either, select};
 use futures::stream::{BoxStream, StreamExt};
 
@@ -38,6 +39,7 @@ impl FileBackend {
         while !batch.last {
             let written = self.blocking(move |_| {
                 batch.chunks.iter().try_for_each(|chunk| draft.write(chunk))?;
+                fault_point!("file-writing");
                 Ok(draft)
             });
             let (written, next) = both(written, gather(&mut chunks)).await.map_err(failed)?;

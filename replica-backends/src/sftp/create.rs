@@ -7,9 +7,10 @@ use russh_sftp::protocol::{OpenFlags, StatusCode};
 
 use super::failure::{is_missing, status};
 use super::open_file::OpenFile;
-use super::put::{Temporary, make_folder, temporary_beside};
+use super::put::{Temporary, make_folder};
 use super::session::Session;
 use super::{SftpBackend, folder_of};
+use crate::temporary::temporary_beside;
 use crate::{Backend, Error, ErrorKind, Operation, Result};
 
 /// How a file gets its name without replacing another.

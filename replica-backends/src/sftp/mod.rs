@@ -20,11 +20,10 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -33,7 +32,7 @@ use tokio::sync::{Mutex, OnceCell};
 use self::create::Creation;
 use self::session::Session;
 use crate::key::{check_key, check_prefix};
-use crate::temporary::is_object_name;
+use crate::temporary::{Sweeps, check_object_name};
 use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result, walk};
 
 /// Requests of one operation that are on their way at the same time.
@@ -65,18 +64,19 @@ impl SftpOptions {
     pub fn open(self) -> Arc<Host> {
         Arc::new(Host { options: self, kept: Mutex::default(), attempts: AtomicU64::new(0), creation: OnceCell::new() })
     }
+}
 
-    /// `host`, `host:port`, `[address]` or `[address]:port`.
-    fn host_and_port(&self) -> (&str, u16) {
-        let text = self.host.as_str();
-        let is_bare_address = text.matches(':').count() > 1 && !text.contains(']');
-        let split = text.rsplit_once(':').filter(|(_, port)| !is_bare_address && !port.ends_with(']'));
-        let (host, port) = match split {
-            Some((host, port)) => (host, port.parse().unwrap_or(PORT)),
-            None => (text, PORT),
-        };
-        (host.trim_start_matches('[').trim_end_matches(']'), port)
-    }
+/// Takes apart `host`, `host:port`, `[address]`, `[address]:port` or an address of version 6; `None` if what stands for
+/// the port is none.
+#[must_use]
+pub fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let is_bare_address = text.matches(':').count() > 1 && !text.contains(']');
+    let split = text.rsplit_once(':').filter(|(_, port)| !is_bare_address && !port.ends_with(']'));
+    let (host, port) = match split {
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port > 0)?),
+        None => (text, PORT),
+    };
+    Some((host.trim_start_matches('[').trim_end_matches(']'), port))
 }
 
 // Without the password.
@@ -105,7 +105,7 @@ struct Kept {
 impl Host {
     /// The replica in the folder `path`; relative to where the host puts the user if it does not begin with a slash.
     pub fn folder(self: &Arc<Self>, path: &str) -> SftpBackend {
-        SftpBackend { host: Arc::clone(self), root: path.to_owned(), swept: Arc::default() }
+        SftpBackend { host: Arc::clone(self), root: path.to_owned(), sweeps: Arc::default() }
     }
 
     /// The connection; a new one if there is none, or if it has broken. Those who wait while one attempt fails share
@@ -147,15 +147,14 @@ impl fmt::Debug for Host {
 ///   [`Backend::put_over`] needs `posix-rename@openssh.com` for that; without, an object that is replaced is missing
 ///   for a moment.
 /// - A put that fails or is dropped removes its temporary file. What a crash leaves behind is invisible, and is removed
-///   after a day, when the first object is put beside it.
+///   after a day or two, when an object is put beside it.
 /// - Only regular files are objects; names that end with `.tmp` are none (keys with such a name are `Invalid`), and
 ///   neither are those that are not UTF-8. Folders whose last object is deleted are removed.
 #[derive(Debug, Clone)]
 pub struct SftpBackend {
     host: Arc<Host>,
     root: String,
-    /// Folders that were looked at for what a crash left behind.
-    swept: Arc<SyncMutex<HashSet<String>>>,
+    sweeps: Arc<Sweeps>,
 }
 
 impl SftpBackend {
@@ -166,10 +165,9 @@ impl SftpBackend {
 
     /// Where the file of `key` is.
     fn path(&self, operation: Operation, key: &str) -> Result<String> {
-        check_key(key).map_err(|problem| self.invalid(operation, key, problem))?;
-        if !is_object_name(key) {
-            return Err(self.invalid(operation, key, "the name ends in '.tmp', which marks an unfinished file"));
-        }
+        check_key(key)
+            .and_then(|()| check_object_name(key))
+            .map_err(|problem| self.invalid(operation, key, problem))?;
         if key.contains(char::REPLACEMENT_CHARACTER) {
             return Err(self.invalid(operation, key, "the key holds U+FFFD, which stands for what is not UTF-8"));
         }

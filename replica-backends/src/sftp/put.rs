@@ -1,8 +1,8 @@
 //! Putting an object: a file beside its place, synced, and given its name.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -13,13 +13,11 @@ use super::failure::{is_missing, status};
 use super::open_file::OpenFile;
 use super::session::{Session, to_the_end};
 use super::{PIECE_LEN, REQUESTS_AT_ONCE, SftpBackend, folder_of};
-use crate::temporary::{is_our_temporary_name, temporary_name};
+use crate::temporary::{ABANDONED, is_our_temporary_name, temporary_beside};
 use crate::{Backend, Body, Error, ErrorKind, Operation, Result};
 
 /// Tries to make the folders of a file, against somebody who removes them.
 const FOLDERS_TRIES: u32 = 4;
-/// A temporary file that nobody has written to for so long is what a crash left behind.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// A file that is being written. Dropped before it got its name it goes away.
 pub(super) struct Temporary {
@@ -86,14 +84,6 @@ enum WriteError {
     Sftp(SftpError),
 }
 
-/// A new temporary name in the folder of `path`.
-pub(super) fn temporary_beside(path: &str) -> String {
-    match path.rsplit_once('/') {
-        Some((folder, name)) => format!("{folder}/{}", temporary_name(name)),
-        None => temporary_name(path),
-    }
-}
-
 impl SftpBackend {
     /// Puts `body` at `key`; only if there is nothing yet, or over what is there.
     pub(super) async fn put(&self, key: &str, body: Body, only_new: bool) -> Result<u64> {
@@ -139,9 +129,9 @@ impl SftpBackend {
         }
     }
 
-    /// Removes, beside everything else, what crashes left behind in `folder`; once for each.
+    /// Removes, beside everything else, what crashes left behind in `folder`.
     fn sweep(&self, session: &Arc<Session>, folder: &str) {
-        if !self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+        if !self.sweeps.is_due(folder) {
             return;
         }
         let (session, folder) = (Arc::clone(session), folder.to_owned());

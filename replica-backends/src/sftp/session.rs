@@ -13,9 +13,9 @@ use russh_sftp::protocol::{Packet, StatusCode};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::SftpOptions;
 use super::host_key::HostKeys;
 use super::login::{LoginError, log_in};
+use super::{PORT, SftpOptions, host_and_port};
 
 /// Until a connection stands.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ pub(super) struct Session {
 impl Session {
     /// Connects and logs in.
     pub(super) async fn connect(options: &SftpOptions) -> Result<Self, LoginError> {
-        let (host, port) = options.host_and_port();
+        let (host, port) = host_and_port(&options.host).unwrap_or((&options.host, PORT));
         let keys = HostKeys::new(host, port, options.host_key.as_deref(), &options.known_hosts)?;
         let address = format!("{host}:{port}");
         let stream = match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((host, port))).await {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{SftpBackend, SftpOptions};
+use super::{SftpBackend, SftpOptions, host_and_port};
 use crate::store_server::{SftpHost, all_files, password_host};
 use crate::{Backend, Body, ByteRange, Error, ErrorKind, Operation};
 
@@ -351,15 +351,19 @@ async fn those_who_wait_share_a_failure() {
 #[test]
 fn a_host_may_say_its_port() {
     let cases = [
-        ("h", ("h", 22)),
-        ("h:23", ("h", 23)),
-        ("10.0.0.1:2222", ("10.0.0.1", 2222)),
-        ("[::1]:23", ("::1", 23)),
-        ("[::1]", ("::1", 22)),
-        ("::1", ("::1", 22)),
+        ("h", Some(("h", 22))),
+        ("h:23", Some(("h", 23))),
+        ("10.0.0.1:65535", Some(("10.0.0.1", 65535))),
+        ("[::1]:23", Some(("::1", 23))),
+        ("[::1]", Some(("::1", 22))),
+        ("::1", Some(("::1", 22))),
+        ("h:", None),
+        ("h:x", None),
+        ("h:0", None),
+        ("h:65536", None),
+        ("[::1]:ssh", None),
     ];
     for (text, expected) in cases {
-        let options = SftpOptions { host: text.to_owned(), ..SftpOptions::default() };
-        assert_eq!(options.host_and_port(), expected, "{text}");
+        assert_eq!(host_and_port(text), expected, "{text}");
     }
 }

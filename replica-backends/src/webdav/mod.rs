@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex as SyncMutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, OnceCell, RwLock};
 use self::client::Client;
 use self::put::Creation;
 use crate::key::{check_key, check_prefix};
-use crate::temporary::is_object_name;
+use crate::temporary::{Sweeps, check_object_name};
 use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result, walk};
 
 /// Requests of one operation that are on their way at the same time.
@@ -81,7 +81,7 @@ impl Server {
     /// The replica in the folder `path`, below the URL; slashes at its ends mean nothing.
     pub fn folder(self: &Arc<Self>, path: &str) -> WebdavBackend {
         let root = path.trim_matches('/').to_owned();
-        WebdavBackend { server: Arc::clone(self), root, made: Arc::default(), swept: Arc::default() }
+        WebdavBackend { server: Arc::clone(self), root, made: Arc::default(), sweeps: Arc::default() }
     }
 }
 
@@ -96,7 +96,7 @@ impl fmt::Debug for Server {
 /// - An object is put into a file beside its place, and moved: readers see it whole or not at all. Most servers delete
 ///   what is replaced before they move, so an object that [`Backend::put_over`] replaces is missing for a moment.
 /// - A put that fails or is dropped removes its temporary file. What a crash leaves behind is invisible, and is removed
-///   after a day, when the first object is put beside it.
+///   after a day or two, when an object is put beside it.
 /// - Names that end with `.tmp` are no objects. Keys with such a name, with control characters, or with one of `%?#;`
 ///   are `Invalid`.
 /// - Folders are never removed: a server would remove what is in them too.
@@ -106,17 +106,13 @@ pub struct WebdavBackend {
     root: String,
     /// Folders that exist; held while they are made.
     made: Arc<Mutex<HashSet<String>>>,
-    /// Folders that were looked at for what a crash left behind.
-    swept: Arc<SyncMutex<HashSet<String>>>,
+    sweeps: Arc<Sweeps>,
 }
 
 impl WebdavBackend {
     fn check(&self, operation: Operation, key: &str) -> Result<()> {
         let invalid = |problem| self.invalid(operation, key, problem);
-        check_key(key).map_err(invalid)?;
-        if !is_object_name(key) {
-            return Err(invalid("the name ends in '.tmp', which marks an unfinished file"));
-        }
+        check_key(key).and_then(|()| check_object_name(key)).map_err(invalid)?;
         if key.contains(MISREAD) || key.contains(char::is_control) || key.contains('\\') {
             return Err(invalid("the key has a control character, a backslash, or one of %?#;"));
         }

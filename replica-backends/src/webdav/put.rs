@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
@@ -11,13 +11,11 @@ use futures::stream::{self, StreamExt};
 use super::WebdavBackend;
 use super::client::Payload;
 use super::failure::Failure;
-use crate::temporary::{is_our_temporary_name, temporary_name};
+use crate::temporary::{ABANDONED, is_our_temporary_name, temporary_beside};
 use crate::{Backend, Body, Error, ErrorKind, Operation, Result};
 
 /// A stream of at most this many bytes is collected: some servers take no file whose length is not known beforehand.
 const COLLECTED_LEN_MAX: usize = 4 << 20;
-/// A temporary file that nobody has written to for so long is what a crash left behind.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// How a file gets its name without replacing another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,13 +71,6 @@ enum PutError {
 /// The folder of `path`; empty for that of the URL itself.
 fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-fn temporary_beside(path: &str) -> String {
-    match path.rsplit_once('/') {
-        Some((folder, name)) => format!("{folder}/{}", temporary_name(name)),
-        None => temporary_name(path),
-    }
 }
 
 impl WebdavBackend {
@@ -258,9 +249,9 @@ impl WebdavBackend {
         Ok(())
     }
 
-    /// Removes, beside everything else, what crashes left behind in `folder`; once for each.
+    /// Removes, beside everything else, what crashes left behind in `folder`.
     fn sweep(&self, folder: &str) {
-        if !self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+        if !self.sweeps.is_due(folder) {
             return;
         }
         let (backend, folder) = (self.clone(), folder.to_owned());

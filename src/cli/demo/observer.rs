@@ -9,7 +9,7 @@ use replica_backends::file::FileBackend;
 use replica_backends::{ErrorKind, ObjectMeta};
 
 use super::now_us;
-use crate::history::keys::{GENERATIONS, segments, snapshots};
+use crate::history::keys::{GENERATIONS, ObjectName, segments, snapshots};
 use crate::history::{Catalog, NeedsSeals};
 use crate::restore::{NamedBackend, Source};
 use crate::types::{Generation, Index, Offset};
@@ -41,30 +41,34 @@ impl Observer {
             let from = format!("{}{}_", segments(generation), newest.0);
             let objects = self.replica.backend.list(&segments(generation), Some(&from)).await?.try_collect().await?;
             let now = now_us();
-            let commits = match self.commits_in(generation, objects).await {
+            let commits = match self.commits_behind(newest, generation, objects).await {
                 // Merged since it was listed: the next look finds it in another object.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 commits => commits?,
             };
-            let new = commits.iter().filter(|end| **end > newest);
-            self.arrivals.extend(new.clone().map(|_| now));
-            self.newest.insert(generation, new.max().copied().unwrap_or(newest));
+            self.arrivals.extend(commits.iter().map(|_| now));
+            self.newest.insert(generation, commits.last().copied().unwrap_or(newest));
         }
         Ok(())
     }
 
-    /// Where the commits end that are in these objects; each once, also if two objects hold it.
-    async fn commits_in(
+    /// Where the commits behind `newest` end that are in these objects; each once, also if two objects hold it.
+    async fn commits_behind(
         &self,
+        newest: (Index, Offset),
         generation: Generation,
         objects: Vec<ObjectMeta>,
     ) -> replica_backends::Result<BTreeSet<(Index, Offset)>> {
         let catalog = Catalog::from_listing(objects);
-        let names: Vec<_> = catalog.history(generation).iter().flat_map(|h| &h.segments).map(|e| e.name).collect();
+        let all: Vec<_> = catalog.history(generation).iter().flat_map(|h| &h.segments).map(|e| e.name).collect();
+        // The last that begins before it may have become longer by merging.
+        let begins_before = |name: &ObjectName| matches!(name, ObjectName::Segment(_, i, o) if (*i, *o) < newest);
+        let names = all[all.partition_point(begins_before).saturating_sub(1)..].to_vec();
         let mut source = Source::with(&self.replica, catalog);
         source.learn(&NeedsSeals(names.clone())).await?;
         let seals = names.iter().filter_map(|name| source.seals.known(name));
-        Ok(seals.flat_map(|seal| seal.commits.iter().map(|commit| (seal.from.0, commit.end))).collect())
+        let ends = seals.flat_map(|seal| seal.commits.iter().map(|commit| (seal.from.0, commit.end)));
+        Ok(ends.filter(|end| *end > newest).collect())
     }
 
     /// The generations that have been seen.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use fault_points::fault_point;
+
 use crate::cli::args::{Restore, RestoreOutput, Until};
 use crate::cli::error::CliError;
 use crate::cli::replicas::Replicas;
@@ -42,6 +44,7 @@ pub async fn restore_one(
     }
     match restore::restore(&replicas.backends, &request, progress).await {
         Ok(report) => {
+            fault_point!("restore-published");
             for uncommitted in &report.uncommitted {
                 let (frames, index) = (uncommitted.frames, uncommitted.index);
                 progress.warn(&format!("index {index} ends with {frames} frames that were never committed; dropped"));

@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(line_of(text, "logging.type"), Some(1));
         assert_eq!(line_of(text, "dbs[1].replicas[0]"), Some(4));
         assert_eq!(line_of(text, "dbs[7]"), Some(3));
+        assert_eq!(line_of("", "dbs[0]"), Some(1));
         assert_eq!(line_of(text, "dbs[x]"), None);
     }
 }

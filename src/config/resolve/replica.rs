@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use replica_backends::layers::AgeKeys;
+
 use super::{Resolver, positive_or, stated};
 use crate::config::duration::GoDuration;
 use crate::config::raw::{Interval, Keeping, RawAge, RawConfig, RawReplica, RawSnapshot, RawTier, Switch};
-use crate::config::resolved::{AgeConfig, ReplicaConfig, RetentionTier};
+use crate::config::resolved::{ReplicaConfig, RetentionTier};
 use crate::config::target::ReplicaTarget;
 use crate::config::{ConfigError, Secret, defaults};
 
@@ -73,9 +75,9 @@ impl Resolver<'_> {
             raw.retention_check_interval,
             defaults::RETENTION_CHECK_INTERVAL,
         )?;
-        let age = raw.age.map_or_else(|| Ok(AgeConfig::default()), |age| self.age(age, place))?;
+        let age = raw.age.map_or_else(|| Ok(AgeKeys::default()), |age| self.age(age, place))?;
         let validation_interval = positive_or(raw.validation_interval, None);
-        if validation_interval.is_some() && age.identities.is_empty() && !age.recipients.is_empty() {
+        if validation_interval.is_some() && age.can_write() && !age.can_read() {
             let message = "needs age: identities, because a replica that cannot be read cannot be verified";
             return Err(self.invalid(&format!("{place}.validation-interval"), message));
         }
@@ -119,7 +121,7 @@ impl Resolver<'_> {
     }
 
     /// Encryption that is asked for without saying for whom would be none, and nobody would notice.
-    fn age(&self, raw: RawAge, place: &str) -> Result<AgeConfig, ConfigError> {
+    fn age(&self, raw: RawAge, place: &str) -> Result<AgeKeys, ConfigError> {
         let identities = raw.identities.map(|list| list.0).unwrap_or_default();
         let recipients = raw.recipients.map(|list| list.0).unwrap_or_default();
         let empty =
@@ -127,9 +129,8 @@ impl Resolver<'_> {
         if empty || identities.is_empty() && recipients.is_empty() {
             return Err(self.missing(place, "age requires identities or recipients, none of them empty"));
         }
-        let config = AgeConfig { identities, recipients };
-        config.keys().map_err(|fault| self.missing(&format!("{place}.age"), fault.to_string()))?;
-        Ok(config)
+        let keys = AgeKeys::parse(identities.iter().map(Secret::reveal), recipients.iter().map(String::as_str));
+        keys.map_err(|fault| self.missing(&format!("{place}.age"), fault.to_string()))
     }
 
     /// Warns of keys that the kind of target has no use for; often `type` is what is missing.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use replica_backends::sftp::host_and_port;
+
 use super::target::stated_secret;
 use super::{Resolver, stated};
 use crate::config::ConfigError;
@@ -25,7 +27,7 @@ impl Resolver<'_> {
         if user.is_empty() {
             return Err(self.missing(place, "user required for sftp replica"));
         }
-        if !has_good_port(&target.host) {
+        if host_and_port(&target.host).is_none() {
             let message = format!("the port of the host {:?} is not a number such as 22", target.host);
             return Err(self.invalid(place, message));
         }
@@ -42,29 +44,5 @@ impl Resolver<'_> {
     fn known_hosts(&self) -> Vec<PathBuf> {
         let is_known = |path: &&str| self.environment.home.is_some() || !path.starts_with('~');
         KNOWN_HOSTS.into_iter().filter(is_known).map(|path| self.environment.absolute(Path::new(path))).collect()
-    }
-}
-
-/// Whether what stands for the port, if anything does, is one. An address of version 6 has more colons.
-fn has_good_port(host: &str) -> bool {
-    let is_bare_address = host.matches(':').count() > 1 && !host.contains(']');
-    match host.rsplit_once(':').filter(|(_, port)| !is_bare_address && !port.ends_with(']')) {
-        Some((_, port)) => port.parse::<u16>().is_ok_and(|port| port > 0),
-        None => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_a_number_or_left_out() {
-        for good in ["h", "h:22", "[::1]:2222", "[::1]", "::1", "10.0.0.1:65535"] {
-            assert!(has_good_port(good), "{good}");
-        }
-        for bad in ["h:", "h:x", "h:0", "h:65536", "[::1]:ssh"] {
-            assert!(!has_good_port(bad), "{bad}");
-        }
     }
 }

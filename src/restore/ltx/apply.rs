@@ -5,6 +5,7 @@ use std::fs::File;
 use tokio::sync::mpsc;
 
 use crate::history::ltx::{LtxEntry, LtxName};
+use crate::host;
 use crate::ltx::{Decoder, LtxFault, LtxHeader, RollingChecksum};
 use crate::restore::apply::put_together;
 use crate::restore::error::ApplyError;
@@ -63,7 +64,7 @@ pub fn apply(job: &Job, mut arrivals: mpsc::Receiver<ArrivalBody>) -> Result<(Pa
         let mut database = Database { image: Image::Port(port), size: PageCount(0), rolling: None };
         let mut last = None;
         for entry in &job.files {
-            let body = arrivals.blocking_recv().ok_or(ApplyError::Interrupted)?;
+            let body = host::receive(&mut arrivals).ok_or(ApplyError::Interrupted)?;
             let applied = database.apply(&entry.name, ArrivalReader::new(body), job.size_max_bytes);
             last = Some(applied.map_err(|fault| match fault {
                 LtxObjectFault::WriterStopped => ApplyError::WriterStopped,

@@ -14,6 +14,7 @@ use super::source::Source;
 use super::{ARRIVALS_AHEAD, ApplyError, Progress, RestoreRequest, fetch, outcome, space_missing};
 use crate::history::Target;
 use crate::history::ltx::{LtxPlan, LtxStop, LtxTarget, plan_ltx};
+use crate::host;
 
 pub use apply::LtxObjectFault;
 pub use source::LtxSource;
@@ -63,7 +64,7 @@ pub(super) async fn fill(
     let job = apply::Job { files: plan.files.clone(), file: staged.file()?, size_max_bytes: available };
     progress.begin(plan.stored_bytes());
     let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
-    let applying = tokio::task::spawn_blocking(move || apply::apply(&job, arrivals));
+    let applying = host::receiving(move || apply::apply(&job, arrivals));
     let downloads = plan.files.iter().map(|f| (f.key.clone(), f.stored_bytes)).collect();
     let fetching = fetch::fetch_bodies(Arc::clone(&source.backend), downloads, request.parallelism, progress, out);
     let (fetched, applied) = tokio::join!(fetching, applying);

@@ -62,17 +62,15 @@ impl Listing {
 
     /// The places to which, as retention has written down, something leads, and nothing does.
     pub fn unreached(&self) -> BTreeSet<Index> {
-        let mut ends = self.context.ends.clone();
         if self.context.deleting_before.is_some() {
             return BTreeSet::new();
         }
-        for Entry { name, .. } in &self.entries {
-            leads_to(name).map(|index| ends.remove(&index));
-            if matches!(name, ObjectName::Segment(..)) {
-                ends.remove(&name.index());
-            }
-        }
-        ends
+        let reached = |name: &ObjectName| match name {
+            ObjectName::Segment(..) => [leads_to(name), Some(name.index())],
+            _ => [leads_to(name), None],
+        };
+        let reached: BTreeSet<Index> = self.entries.iter().flat_map(|e| reached(&e.name)).flatten().collect();
+        self.context.ends.difference(&reached).copied().collect()
     }
 
     /// What is to be fetched, in bytes.

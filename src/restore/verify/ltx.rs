@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::suspicion::{READS, Suspicion};
 use super::{Checked, VerifyError};
 use crate::history::ltx::{LtxEntry, LtxLevel, LtxStop, LtxTarget, plan_ltx};
+use crate::host;
 use crate::ltx::{Decoder, LtxFault};
 use crate::restore::fetch::{ArrivalBody, ArrivalReader, fetch_bodies};
 use crate::restore::{ARRIVALS_AHEAD, LtxSource, Progress, Source};
@@ -60,9 +61,9 @@ async fn verify_once(
     progress.begin(files.iter().map(|f| f.stored_bytes).sum());
     let downloads = files.iter().map(|f| (f.key.clone(), f.stored_bytes)).collect();
     let (out, mut arrivals) = mpsc::channel(ARRIVALS_AHEAD);
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = host::receiving(move || {
         for file in &files {
-            let Some(body) = arrivals.blocking_recv() else { break };
+            let Some(body) = host::receive(&mut arrivals) else { break };
             checked.objects += 1;
             checked.stored_bytes += file.stored_bytes;
             match one(file, body) {

@@ -15,6 +15,7 @@ use super::walk::Walk;
 use super::{Checked, Comparison, LiveState, VerifyError};
 use crate::history::keys::{RETENTION, generation_folder, ranges};
 use crate::history::{Catalog, ObjectName, Sealing, Thinned, plan_key};
+use crate::host;
 use crate::restore::{ARRIVALS_AHEAD, Progress, Source, fetch};
 use crate::types::{Generation, Index};
 
@@ -111,7 +112,7 @@ impl Stages<'_> {
     async fn pass(&self, walk: Walk, chunk: Chunk) -> Result<Walk, VerifyError> {
         let (out, arrivals) = mpsc::channel(ARRIVALS_AHEAD);
         let objects = chunk.objects.clone();
-        let walking = tokio::task::spawn_blocking(move || walk.run(chunk, arrivals));
+        let walking = host::receiving(move || walk.run(chunk, arrivals));
         let backend = Arc::clone(&self.source.backend);
         let fetching = fetch::fetch(backend, objects, self.parallelism, self.progress, out);
         let (fetched, walked) = tokio::join!(fetching, walking);

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::chunk::{Chunk, Context, standing};
 use super::{Checked, Comparison, LiveState, VerifyError};
 use crate::history::{ObjectName, PlanError, Sealing, check_place, plan_key};
+use crate::host;
 use crate::restore::error::{ObjectFault, Step};
 use crate::restore::fetch::{Arrival, ArrivalBody};
 use crate::restore::wal_stream::WalStream;
@@ -83,7 +84,7 @@ impl Walk {
         }
         for object in chunk.objects {
             // Without the rest, the fetching side knows why.
-            let Some(arrival) = arrivals.blocking_recv() else { break };
+            let Some(arrival) = host::receive(&mut arrivals) else { break };
             let (ranges, here) = (&self.context.ranges, standing(&object.name));
             self.states.retain(|from, _| ranges.get(from).is_some_and(|last| *last >= here));
             self.object(object.name, arrival)?;

@@ -16,4 +16,4 @@ pub mod scene;
 mod shapes;
 mod storm;
 mod verify;
-mod writers;
+pub mod writers;

@@ -16,7 +16,9 @@ use super::scene::*;
 #[test]
 fn storm_of_writers_is_followed_without_losing_continuity() {
     let seconds = setting("LIGHTSHIP_STORM_SECONDS", 8);
-    let scene = Scene::with_chain(4096);
+    let mut scene = Scene::with_chain(4096);
+    // Handovers all the time, however fast the storm writes.
+    scene.database_keys = "min-checkpoint-page-count: 250".to_owned();
     // So that the database is not let go of before the storm begins.
     let app = Writer::start(python("run_sql.py").arg(scene.db()).args(["--stay", "SELECT * FROM chain"]));
     let replicator = scene.replicate_and_wait();
@@ -45,7 +47,7 @@ fn storm_of_writers_is_followed_without_losing_continuity() {
     assert_eq!(generations(scene.replica()).len(), 1, "{log}");
     let indexes = indexes(scene.replica());
     println!("{commits} commits in {seconds} s, {restores} restores meanwhile, {indexes} indexes");
-    assert!(indexes as u64 >= seconds / 6, "only {indexes} indexes in {seconds} s");
+    assert!(indexes as u64 >= seconds / 2, "only {indexes} indexes in {seconds} s");
 }
 
 /// A database that is followed has, byte for byte, the content that it would have if it were not.

@@ -30,7 +30,7 @@ fn copy_of(original: &Scene, twin: bool) -> Scene {
 }
 
 /// Starts a replicator and waits until it follows its database.
-fn replicate_and_follow(scene: &Scene) -> Replicator {
+pub fn replicate_and_follow(scene: &Scene) -> Replicator {
     let attached = || scene.log().matches(" generation db=").count() + scene.log().matches("continuing the").count();
     let before = attached();
     let replicator = scene.replicate();

@@ -106,7 +106,8 @@ fn status_tells_apart_what_an_operator_has_to_do() {
         wait_until(name, || {
             let (answer, well) = stage.scene.status(&[]);
             let s3 = replicas(&answer)[1].clone();
-            !well && s3["needs_operator"] == true && s3["problem"].as_str().is_some_and(|text| text.starts_with(name))
+            let says = s3["problem"].as_str().unwrap_or_default();
+            !well && s3["needs_operator"] == true && s3["failing"] == name && says.starts_with(name)
         });
     }
     proxy.set(|_| Fault::None);

@@ -15,7 +15,7 @@ use crate::{Backend, ErrorKind};
 fn store_with(root: &Path, sync: impl Fn(&Path) -> io::Result<()> + Send + Sync + 'static) -> FileBackend {
     use std::os::fd::AsRawFd;
     let sync = move |file: &File| sync(&fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap());
-    FileBackend { store: Arc::new(Store::with_sync(root.to_owned(), Ownership::default(), Arc::new(sync))) }
+    FileBackend::of(Store::with_sync(root.to_owned(), Ownership::default(), Arc::new(sync)))
 }
 
 /// The file is synced while only its temporary name exists, complete; then, under its final name, its folder.

@@ -121,6 +121,15 @@ fn recipient(line: &str) -> Result<x25519::Recipient, &'static str> {
     })
 }
 
+// Identities are the same if what they can read is.
+impl PartialEq for AgeKeys {
+    fn eq(&self, other: &Self) -> bool {
+        self.recipients == other.recipients && self.public_of_identities() == other.public_of_identities()
+    }
+}
+
+impl Eq for AgeKeys {}
+
 impl fmt::Debug for AgeKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AgeKeys({} identities, recipients {:?})", self.identities.len(), self.recipients)

@@ -1,15 +1,116 @@
 //! Planning on listings and seals of every kind: it never panics, asks for finitely many seals, and what it plans is
-//! without holes.
+//! without holes, and is what was asked for.
 
-use lightship::history::{Catalog, ObjectName, PlanStop, RangeName, RestorePlan, Sealing, Seals, Target, plan};
-use lightship::segment::{Commit, Seal, SealFault, SealKind, SourceCursor, StateDigest};
-use lightship::types::{Generation, Index, Level, Offset, PageCount, PageSize, Timestamp, WriterId};
-use lightship::wal::{ByteOrder, Checksum, Salts};
-use proptest::prelude::*;
 use replica_backends::ObjectMeta;
+
+use crate::history::{Catalog, ObjectName, PlanStop, PlannedEnd, RangeName, RestorePlan, Sealing, Seals, Target, plan};
+use crate::segment::{Commit, Seal, SealFault, SealKind, SourceCursor, StateDigest};
+use crate::types::{Generation, Index, Level, Offset, PageCount, PageSize, Timestamp, WriterId};
+use crate::wal::{ByteOrder, Checksum, Salts};
 
 const GENERATION: Generation = Generation(7);
 const FRAME: u64 = 24 + 512;
+/// Milliseconds from each commit to the next.
+const APART: u64 = 10;
+
+/// Decisions read from arbitrary bytes; zeros when these are used up.
+struct Choices<'b>(&'b [u8]);
+
+impl Choices<'_> {
+    fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    fn below(&mut self, end: u8) -> u8 {
+        self.byte() % end
+    }
+
+    fn index(&mut self) -> Index {
+        Index::new(u32::from(self.below(6))).unwrap_or_default()
+    }
+}
+
+/// A plan for the history, the mishaps and the target that these bytes stand for.
+pub fn restore_plan(input: &[u8]) {
+    let mut choices = Choices(input);
+    let indexes: Vec<(Vec<u8>, bool)> = (0..1 + choices.below(5))
+        .map(|_| ((0..1 + choices.below(4)).map(|_| choices.byte()).collect(), choices.below(2) == 0))
+        .collect();
+    let ranges: Vec<(u32, u32, u8)> =
+        (0..choices.below(6)).map(|_| (choices.byte().into(), choices.byte().into(), choices.byte())).collect();
+    let plain = history(&indexes);
+    let whole = Truth::of(&plain);
+    let mut objects = with_ranges(plain, indexes.len() as u32, &ranges);
+    let mishaps: Vec<Mishap> = (0..choices.below(5)).map(|_| choices.mishap()).collect();
+    mishaps.iter().for_each(|mishap| befall(&mut objects, mishap));
+    let target = choices.target();
+    let Ok(plan) = run(&objects, target) else { return };
+    assert_contiguous(&plan);
+    assert_reaches(&plan, target);
+    // What does not join is found when it is restored: the digests do not fit.
+    if mishaps.iter().all(|mishap| matches!(mishap, Mishap::Remove(_))) && is_joined(&plan, &objects) {
+        whole.assert_is_wanted(&plan, target);
+    }
+}
+
+impl Choices<'_> {
+    fn mishap(&mut self) -> Mishap {
+        let (kind, at) = (self.below(8), usize::from(self.byte()));
+        match kind {
+            0 => Mishap::Unseal(at),
+            1 => Mishap::Damage(at),
+            2 => Mishap::Rename(at, self.byte().into()),
+            3 => Mishap::Touch(at, self.byte().into()),
+            _ => Mishap::Remove(at),
+        }
+    }
+
+    fn target(&mut self) -> Target {
+        match self.below(4) {
+            0 => Target::Latest,
+            1 => Target::Index(self.index()),
+            2 => {
+                let (index, frames) = (self.index(), u64::from(self.below(8)));
+                Target::Position(index, Offset(if frames == 0 { 0 } else { 32 + frames * FRAME }))
+            }
+            _ => Target::Time(Timestamp(u64::from(self.byte()) * 2)),
+        }
+    }
+}
+
+/// The commits that there were: index and time of each.
+struct Truth(Vec<(Index, Timestamp)>);
+
+impl Truth {
+    fn of(objects: &[Object]) -> Self {
+        let commits = objects.iter().filter_map(|object| match &object.sealing {
+            Sealing::Sealed(seal) => Some(seal.commits.iter().map(|commit| (seal.from.0, commit.time))),
+            _ => None,
+        });
+        Self(commits.flatten().collect())
+    }
+
+    /// Of a history of which only objects are missing, what is planned is the state that was wanted, or one that
+    /// says of itself that it is not. The newest may be older than it was: a clean cut cannot be seen.
+    fn assert_is_wanted(&self, plan: &RestorePlan, target: Target) {
+        let PlannedEnd::Commit { time, .. } = plan.end else { panic!("a seal is passed by: {plan}") };
+        let wanted = |is_wanted: &dyn Fn(&(Index, Timestamp)) -> bool| {
+            self.0.iter().rfind(|commit| is_wanted(commit)).map_or(Timestamp(0), |commit| commit.1)
+        };
+        let next = plan.next.map(|name| name.index());
+        match target {
+            Target::Time(_) if plan.coarse => {}
+            Target::Time(_) if plan.beyond_end => assert_eq!(next, None, "{plan}"),
+            Target::Time(until) => assert_eq!(time, wanted(&|commit| commit.1 <= until), "{plan}"),
+            // Only the index behind it shows that it is whole.
+            Target::Index(last) if plan.beyond_end || next != last.next() => {}
+            Target::Index(last) => assert_eq!(time, wanted(&|commit| commit.0 <= last), "{plan}"),
+            Target::Latest | Target::Position(..) => {}
+        }
+    }
+}
 
 /// An object as a writer made it: a piece of one long history, or something else.
 #[derive(Debug, Clone)]
@@ -48,7 +149,7 @@ fn seal(kind: SealKind, from: (u32, u64), to: u64, before: u64, after: u64, time
         checksum_after: Checksum::default(),
         source: SourceCursor { salts: Salts::default(), offset: 0, checksum: Checksum::default() },
         writer: WriterId(0),
-        time: Timestamp(times.last().copied().unwrap_or(before * 10)),
+        time: Timestamp(times.last().copied().unwrap_or(before * APART)),
         parent: None,
         software: String::new(),
         reason: String::new(),
@@ -63,17 +164,17 @@ fn history(indexes: &[(Vec<u8>, bool)]) -> Vec<Object> {
         let at = Index::new(index).unwrap();
         if *snapshot || index == 0 {
             let sealing = Sealing::Sealed(Box::new(seal(SealKind::Snapshot, (index, 0), 0, state, state, &[])));
-            objects.push(Object { name: ObjectName::Snapshot(GENERATION, at), sealing, modified: state * 10 });
+            objects.push(Object { name: ObjectName::Snapshot(GENERATION, at), sealing, modified: state * APART });
         }
         let mut offset = 0;
         for commits in segments {
             let commits = u64::from(*commits % 5 + 1);
             let to = offset.max(32) + commits * FRAME;
-            let times: Vec<u64> = (1..=commits).map(|n| (state + n) * 10).collect();
+            let times: Vec<u64> = (1..=commits).map(|n| (state + n) * APART).collect();
             let sealed = seal(SealKind::Segment, (index, offset), to, state, state + commits, &times);
             state += commits;
             let name = ObjectName::Segment(GENERATION, at, Offset(offset));
-            objects.push(Object { name, sealing: Sealing::Sealed(Box::new(sealed)), modified: state * 10 });
+            objects.push(Object { name, sealing: Sealing::Sealed(Box::new(sealed)), modified: state * APART });
             offset = to;
         }
     }
@@ -115,7 +216,7 @@ fn with_ranges(mut objects: Vec<Object>, indexes: u32, ranges: &[(u32, u32, u8)]
         let from = from % indexes;
         let to = from + 1 + len % (indexes - from);
         let (before, after) = (state(&objects, from), state(&objects, to));
-        let times = [after * 10];
+        let times = [after * APART];
         let mut sealed = seal(SealKind::Range, (from, 0), 32 + FRAME, before, after, &times);
         (sealed.raw_bytes, sealed.to) = (32 + FRAME, (Index::new(to).unwrap(), Offset(0)));
         let range = RangeName {
@@ -127,17 +228,13 @@ fn with_ranges(mut objects: Vec<Object>, indexes: u32, ranges: &[(u32, u32, u8)]
         let object = Object {
             name: ObjectName::Range(GENERATION, range),
             sealing: Sealing::Sealed(Box::new(sealed)),
-            modified: after * 10,
+            modified: after * APART,
         };
         if objects.iter().all(|o| o.name != object.name) {
             objects.push(object);
         }
     }
     objects
-}
-
-fn ranges() -> impl Strategy<Value = Vec<(u32, u32, u8)>> {
-    prop::collection::vec((any::<u32>(), any::<u32>(), any::<u8>()), 0..6)
 }
 
 /// What may befall a history before it is read.
@@ -148,16 +245,6 @@ enum Mishap {
     Damage(usize),
     Rename(usize, usize),
     Touch(usize, u64),
-}
-
-fn mishap() -> impl Strategy<Value = Mishap> {
-    prop_oneof![
-        any::<usize>().prop_map(Mishap::Remove),
-        any::<usize>().prop_map(Mishap::Unseal),
-        any::<usize>().prop_map(Mishap::Damage),
-        any::<(usize, usize)>().prop_map(|(a, b)| Mishap::Rename(a, b)),
-        any::<(usize, u32)>().prop_map(|(a, t)| Mishap::Touch(a, u64::from(t))),
-    ]
 }
 
 fn befall(objects: &mut Vec<Object>, mishap: &Mishap) {
@@ -178,27 +265,6 @@ fn befall(objects: &mut Vec<Object>, mishap: &Mishap) {
         }
         Mishap::Touch(n, time) => objects[pick(n)].modified = *time,
     }
-}
-
-fn target() -> impl Strategy<Value = Target> {
-    prop_oneof![
-        Just(Target::Latest),
-        (0_u64..400).prop_map(|t| Target::Time(Timestamp(t))),
-        (0_u32..6).prop_map(|i| Target::Index(Index::new(i).unwrap())),
-    ]
-}
-
-/// Any target: a position that is the end of a commit, or not.
-fn any_target() -> impl Strategy<Value = Target> {
-    let position = (0_u32..6, 0_u64..8).prop_map(|(index, frames)| {
-        let offset = if frames == 0 { 0 } else { 32 + frames * FRAME };
-        Target::Position(Index::new(index).unwrap(), Offset(offset))
-    });
-    prop_oneof![target(), position]
-}
-
-fn indexes() -> impl Strategy<Value = Vec<(Vec<u8>, bool)>> {
-    prop::collection::vec((prop::collection::vec(any::<u8>(), 1..5), any::<bool>()), 1..6)
 }
 
 /// Every known seal adjoins the one before it, and the names leave no index out.
@@ -224,82 +290,21 @@ fn assert_contiguous(plan: &RestorePlan) {
 /// A plan for a position ends there, and nowhere near it.
 fn assert_reaches(plan: &RestorePlan, target: Target) {
     let Target::Position(index, offset) = target else { return };
-    let lightship::history::PlannedEnd::Commit { at, .. } = plan.end else { panic!("{plan}") };
+    let PlannedEnd::Commit { at, .. } = plan.end else { panic!("{plan}") };
     let before_index = offset == Offset(0) && at.0.next() == Some(index);
     assert!(at == (index, offset) || before_index, "{plan}");
 }
 
-/// Of objects as they were written, each begins with the state with which the one before it ends.
-fn assert_joined(plan: &RestorePlan, objects: &[Object]) {
+/// Whether each object, as it was written, begins with the state with which the one before it ends.
+fn is_joined(plan: &RestorePlan, objects: &[Object]) -> bool {
     let sealed =
         plan.objects().map(|planned| match &objects.iter().find(|o| o.name == planned.name).unwrap().sealing {
             Sealing::Sealed(seal) => seal,
             other => panic!("{other:?}"),
         });
     let seals: Vec<_> = sealed.collect();
-    assert!(seals.windows(2).all(|pair| pair[0].digest_after == pair[1].digest_before), "{plan}");
+    seals.windows(2).all(|pair| pair[0].digest_after == pair[1].digest_before)
 }
 
-/// Keys like those of a replica, and others.
-const KEYS: &str = concat!(
-    "(generations/)?[0-9a-f]{16}/(wal|snapshots)/[0-9a-fA]{8}(_[0-9a-f]{8,9})?",
-    r"\.(wal|snapshot)\.lz4(\.tmp)?|.{0,20}"
-);
-
-proptest! {
-    #[test]
-    fn a_whole_history_yields_the_commit_that_was_asked_for(
-        indexes in indexes(),
-        ranges in ranges(),
-        target in target(),
-    ) {
-        let plain = history(&indexes);
-        let last_time = plain.iter().map(|o| o.modified).max().unwrap();
-        let objects = with_ranges(plain, indexes.len() as u32, &ranges);
-        prop_assert_eq!(objects.iter().map(|o| o.modified).max(), Some(last_time));
-        let last = objects.iter().map(|o| o.modified).max().unwrap();
-        let plan = run(&objects, target).unwrap();
-        assert_contiguous(&plan);
-        assert_joined(&plan, &objects);
-        prop_assert!(!plan.coarse);
-        let lightship::history::PlannedEnd::Commit { time, .. } = plan.end else { panic!() };
-        match target {
-            Target::Latest => prop_assert_eq!(time.0, last),
-            Target::Time(wanted) => prop_assert_eq!(time.0, (wanted.0 - wanted.0 % 10).min(last)),
-            Target::Index(wanted) => {
-                let plain = objects.iter().filter(|o| o.name.range().is_none() && o.name.index() <= wanted);
-                let reached = plain.map(|o| o.modified).max();
-                prop_assert_eq!(Some(time.0), reached);
-            }
-            Target::Position(..) => unreachable!(),
-        }
-    }
-
-    #[test]
-    fn whatever_befell_a_history_a_plan_is_without_holes(
-        indexes in indexes(),
-        ranges in ranges(),
-        mishaps in prop::collection::vec(mishap(), 0..4),
-        target in any_target(),
-    ) {
-        let mut objects = with_ranges(history(&indexes), indexes.len() as u32, &ranges);
-        mishaps.iter().for_each(|m| befall(&mut objects, m));
-        match run(&objects, target) {
-            Ok(plan) => {
-                assert_contiguous(&plan);
-                assert_reaches(&plan, target);
-            }
-            Err(message) => prop_assert!(!message.is_empty()),
-        }
-    }
-
-    #[test]
-    fn arbitrary_keys_never_panic(keys in prop::collection::vec(KEYS, 0..20)) {
-        let meta = |key: String| ObjectMeta { key, size: 1, modified: std::time::UNIX_EPOCH };
-        let catalog = Catalog::from_listing(keys.into_iter().map(meta));
-        for history in catalog.histories() {
-            prop_assert!(history.first().map(|e| e.name) <= history.last().map(|e| e.name));
-            drop(plan(history, &Seals::default(), Target::Latest));
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

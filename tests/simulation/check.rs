@@ -1,0 +1,154 @@
+//! What must hold of a replica, whatever happened: everything that it holds was committed once, and can be restored.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fastrand::Rng;
+use lightship::history::{ObjectName, Target};
+use lightship::restore::{NamedBackend, RestoreError, RestoreRequest, Silent, restore};
+use lightship::segment::{Seal, StateDigest, Tail};
+use lightship::types::{Generation, Index, Offset, Position};
+use lightship::verify::{self, Outcome};
+use tokio::runtime::Runtime;
+
+use super::oracle::{Oracle, Pages, pages_of};
+use super::store::Frozen;
+
+/// Looks at replicas from outside, with the code that users restore with.
+pub struct Checker {
+    runtime: Runtime,
+    scratch: PathBuf,
+}
+
+/// A commit of a replica, and where it ends.
+type Commit = (Generation, Index, Offset);
+
+impl Checker {
+    pub fn new(scratch: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        Self { runtime, scratch: scratch.to_owned() }
+    }
+
+    /// Restores into a file that is removed again.
+    fn restore(
+        &self,
+        replica: &Frozen,
+        generation: Option<Generation>,
+        target: Target,
+    ) -> Result<(Pages, Position), RestoreError> {
+        let output = self.scratch.join("restored");
+        let request = RestoreRequest { target, generation, txid: None, output: output.clone(), parallelism: 2 };
+        let report = self.runtime.block_on(restore(&[named(replica)], &request, &Silent))?;
+        let bytes = std::fs::read(&output).unwrap();
+        std::fs::remove_file(&output).unwrap();
+        let pages = pages_of(&bytes).expect("what is restored is a database");
+        assert_eq!(pages.digest, report.digest, "the report says what the file is");
+        Ok((pages, report.position().expect("there are generations only")))
+    }
+
+    /// The newest state must be a commit, not an older one than number `least`. Returns its number.
+    pub fn newest(&self, replica: &Frozen, oracle: &Oracle, least: Option<usize>) -> Result<Option<usize>, String> {
+        match self.restore(replica, None, Target::Latest) {
+            Ok((pages, at)) => match oracle.find(pages, least.unwrap_or(0)) {
+                Some(number) => Ok(Some(number)),
+                None => Err(format!(
+                    "the newest state, at {at}, is {} commit {:?}, but {least:?} had been shipped",
+                    if oracle.knows(pages) { "an older one:" } else { "no commit:" },
+                    oracle.last(pages)
+                )),
+            },
+            Err(error) if least.is_some() => Err(format!("the newest state cannot be restored: {error}")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The state at a position must be a commit. Returns its number, the first that is at least `least`.
+    pub fn at(&self, replica: &Frozen, oracle: &Oracle, at: Position, least: usize) -> Result<usize, String> {
+        let restored = self.restore(replica, Some(at.generation), Target::Position(at.index, at.offset));
+        let (pages, _) = restored.map_err(|error| format!("{at} cannot be restored: {error}"))?;
+        oracle.find(pages, least).ok_or_else(|| {
+            let number = oracle.last(pages);
+            format!("at {at} is commit {number:?}, and not one that comes after {least}")
+        })
+    }
+
+    /// Some commits of some generation, in their order, must have been made in this order.
+    pub fn some_commits(
+        &self,
+        replica: &Frozen,
+        oracle: &Oracle,
+        random: &mut Rng,
+        keeps_everything: bool,
+    ) -> Result<(), String> {
+        let all: Vec<Commit> = commits(replica).into_iter().collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let generation = all[random.usize(0..all.len())].0;
+        let of_it: Vec<Commit> = all.into_iter().filter(|(g, ..)| *g == generation).collect();
+        let mut chosen: Vec<usize> = (0..3).map(|_| random.usize(0..of_it.len())).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        let mut least = 0;
+        for (generation, index, offset) in chosen.into_iter().map(|at| of_it[at]) {
+            match self.at(replica, oracle, Position { generation, index, offset }, least) {
+                Ok(number) => least = number,
+                Err(error) if !keeps_everything && error.contains("cannot be restored") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Verification finds nothing, in any history.
+    pub fn verify(&self, replica: &Frozen) -> Result<(), String> {
+        let options =
+            verify::Options { all: true, full: false, scratch: self.scratch.clone(), parallelism: 2, had: None };
+        let verified = self.runtime.block_on(verify::verify(&named(replica), None, &options, &Silent));
+        let faults: Vec<String> = verified.faults.iter().map(|f| format!("{}: {}", f.object, f.what)).collect();
+        if verified.outcome() == Outcome::Failed { Err(format!("verify: {}", faults.join("; "))) } else { Ok(()) }
+    }
+}
+
+fn named(replica: &Frozen) -> NamedBackend {
+    NamedBackend { name: "simulated".to_owned(), backend: Arc::new(replica.clone()) }
+}
+
+fn seal_of(key: &str, bytes: &[u8]) -> Result<(ObjectName, Box<Seal>), String> {
+    let name = ObjectName::parse(key).ok_or_else(|| format!("{key} is no object's name"))?;
+    match Seal::from_tail(bytes, bytes.len() as u64) {
+        Ok(Tail::Sealed(seal, _)) => Ok((name, seal)),
+        other => Err(format!("{key} has no seal: {other:?}")),
+    }
+}
+
+fn seals(replica: &Frozen) -> impl Iterator<Item = Result<(ObjectName, Box<Seal>), String>> {
+    let objects = replica.objects().filter(|(key, _)| ObjectName::parse(key).is_some());
+    objects.map(|(key, bytes)| seal_of(key, bytes))
+}
+
+/// Every object begins and ends with a state that was committed.
+pub fn states(replica: &Frozen, oracle: &Oracle) -> Result<(), String> {
+    for sealed in seals(replica) {
+        let (name, seal) = sealed?;
+        let edges = [(seal.digest_before, seal.size_before), (seal.digest_after, seal.size_after)];
+        for (digest, size) in edges.into_iter().filter(|(digest, _)| *digest != StateDigest::default()) {
+            if !oracle.knows(Pages { digest, count: size.0 }) {
+                return Err(format!("{name:?} names a state of {size} pages that was never committed: {digest}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every commit of every segment, in their order.
+fn commits(replica: &Frozen) -> BTreeSet<Commit> {
+    let mut all = BTreeSet::new();
+    for (name, seal) in seals(replica).flatten() {
+        if matches!(name, ObjectName::Segment(..)) {
+            all.extend(seal.commits.iter().map(|commit| (seal.generation, seal.to.0, commit.end)));
+        }
+    }
+    all
+}

@@ -1,0 +1,64 @@
+//! The real code of following, shipping, merging, retention and restoring, on one thread and in a time of its own:
+//! what an application, its machine and its stores do, and in which order, is decided by a seed.
+//!
+//! `LIGHTSHIP_SEEDS=10000 cargo nextest run --test simulation` runs so many seeds (also `LIGHTSHIP_SEED=4711
+//! LIGHTSHIP_SEEDS=1`, from this one on); `LIGHTSHIP_SEED=4711` alone replays one; `LIGHTSHIP_TRACE=1` shows all of it.
+#![allow(clippy::unwrap_used)]
+
+mod app;
+mod check;
+mod machine;
+mod oracle;
+mod presence;
+mod replicator;
+mod sql;
+mod store;
+mod time;
+mod trace;
+mod world;
+
+use world::{Violation, run};
+
+/// As many as take some seconds.
+const SEEDS: u64 = 60;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no number")))
+}
+
+fn describe(seed: u64, violation: &Violation) -> String {
+    let Violation { what, trace } = violation;
+    format!(
+        "{}\n\nseed {seed}: {what}\nreplay: LIGHTSHIP_SEED={seed} cargo nextest run --test simulation whatever_happens",
+        trace.tail()
+    )
+}
+
+#[test]
+fn whatever_happens_everything_that_was_shipped_is_restored() {
+    let (first, count) = match (number("LIGHTSHIP_SEED"), number("LIGHTSHIP_SEEDS")) {
+        (Some(seed), count) => (seed, count.unwrap_or(1)),
+        (None, count) => (1, count.unwrap_or(SEEDS)),
+    };
+    let mut failed = Vec::new();
+    for seed in first..first + count {
+        if let Err(violation) = run(seed) {
+            println!("{}\n", describe(seed, &violation));
+            failed.push(seed);
+        }
+    }
+    assert!(failed.is_empty(), "{} of {count} seeds: {failed:?}", failed.len());
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in [3, 4] {
+        let trace = |seed| run(seed).map_or_else(|violation| violation.trace.lines(), |trace| trace.lines());
+        let (first, second) = (trace(seed), trace(seed));
+        let differ = first.iter().zip(&second).position(|(first, second)| first != second);
+        if let Some(at) = differ {
+            panic!("seed {seed}, step {at}:\n{}\n{}", first[at], second[at]);
+        }
+        assert_eq!(first.len(), second.len(), "seed {seed}");
+    }
+}

@@ -1,0 +1,69 @@
+//! The world's time: the runtime's own, which stands still unless everybody waits, and a wall clock that may be set.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use lightship::types::{Clock, Timestamp};
+
+/// 2026-01-01, in milliseconds.
+const BEGIN_MS: u64 = 1_767_225_600_000;
+
+/// The wall clock of a world. Replicators come and go, each with a runtime of its own; the clock goes on.
+#[derive(Debug, Clone)]
+pub struct WallClock(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// What it said when the runtime at hand began.
+    base: Duration,
+    began: Option<tokio::time::Instant>,
+}
+
+impl WallClock {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(State { base: Duration::from_millis(BEGIN_MS), began: None })))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called within a runtime: from now on time passes as there.
+    pub fn enter(&self) {
+        self.lock().began = Some(tokio::time::Instant::now());
+    }
+
+    /// Called within the same runtime: nothing passes until the next is entered.
+    pub fn leave(&self) {
+        let mut state = self.lock();
+        state.base = state.now();
+        state.began = None;
+    }
+
+    /// Somebody sets it.
+    pub fn step(&self, by: Duration, forward: bool) {
+        let mut state = self.lock();
+        state.base = if forward { state.base + by } else { state.base.saturating_sub(by) };
+    }
+}
+
+impl State {
+    fn now(&self) -> Duration {
+        self.base + self.began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.lock().now().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Lets time pass for somebody who cannot wait asynchronously, within a runtime.
+pub fn advance(by: Duration) {
+    // It has happened when it is polled first; what it waits for then is only that others see it.
+    let mut advancing = std::pin::pin!(tokio::time::advance(by));
+    let _ = advancing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+}
