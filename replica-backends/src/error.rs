@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Reason;
+
 /// Result of a storage operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -54,6 +56,7 @@ pub enum ErrorKind {
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    reason: Reason,
     operation: Operation,
     key: String,
     location: String,
@@ -70,7 +73,8 @@ impl Error {
         location: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, operation, key: key.into(), location: location.into(), source: source.into(), context: None }
+        let (key, location, source) = (key.into(), location.into(), source.into());
+        Self { kind, reason: kind.into(), operation, key, location, source, context: None }
     }
 
     /// The same error, saying also `context` (how often it was tried, for example). Kind and source stay; an
@@ -82,6 +86,18 @@ impl Error {
             None => context.to_string(),
         });
         self
+    }
+
+    /// The same error, of which more is known than its kind.
+    #[must_use]
+    pub fn because(self, reason: Reason) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// What is the matter with the store.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
     }
 
     /// What the caller should do.

@@ -38,6 +38,7 @@ pub mod file;
 pub mod gcs;
 mod key;
 pub mod layers;
+mod reason;
 pub mod s3;
 pub mod sftp;
 #[cfg(test)]
@@ -50,3 +51,4 @@ pub mod webdav;
 pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
 pub use download::{download, joined, read};
 pub use error::{Error, ErrorKind, Operation, Result};
+pub use reason::Reason;

@@ -11,6 +11,7 @@ mod value;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::time::Duration;
 
 use super::argv::{self, ArgvError};
 use crate::config::replica_url;
@@ -18,8 +19,8 @@ use crate::config::suggest::did_you_mean;
 
 pub use command::{
     Command, ConfigSource, Databases, Demo, Doctor, Generations, Ltx, PARALLELISM, Point, PointAction, Points,
-    Replicate, ReplicateSource, Restore, RestoreOutput, RestoreSource, Retention, Snapshots, Source, Until, Verify,
-    Wal,
+    Replicate, ReplicateSource, Restore, RestoreOutput, RestoreSource, Retention, Snapshots, Source, Status, Until,
+    Verify, Wal,
 };
 
 /// An end before the beginning: help, or an error in the command line.
@@ -126,6 +127,7 @@ fn understand(flags: flags::Command) -> Result<Command, String> {
             json: flags.json,
         }),
         flags::Command::Replicate(flags) => Command::Replicate(replicate(flags)?),
+        flags::Command::Status(flags) => Command::Status(status(flags)?),
         flags::Command::Restore(flags) => Command::Restore(restore::restore(flags)?),
         flags::Command::Points(flags) => Command::Points(Points {
             source: source(flags.arguments, flags.config, "database path or replica URL required")?,
@@ -169,6 +171,16 @@ fn replicate(flags: flags::Replicate) -> Result<Replicate, String> {
     Ok(Replicate { source, exec: stated(flags.exec) })
 }
 
+fn status(flags: flags::Status) -> Result<Status, String> {
+    let max_lag = stated(flags.max_lag).map(|text| value::duration("max-lag", &text)).transpose()?;
+    Ok(Status {
+        databases: flags.arguments.into_iter().map(Into::into).collect(),
+        config: config(flags.config),
+        max_lag: max_lag.unwrap_or(MAX_LAG),
+        json: flags.json,
+    })
+}
+
 fn retention(flags: flags::Retention) -> Result<Retention, String> {
     let keep = stated(flags.retention).map(|text| value::duration("retention", &text)).transpose()?;
     let source = source(flags.arguments, flags.config, "database path or replica URL required")?;
@@ -203,6 +215,8 @@ fn verify(flags: flags::Verify) -> Result<Verify, String> {
     Ok(Verify { sources, replica, all: flags.all, full: flags.full, last: flags.last, json: flags.json, config })
 }
 
+/// What a replica may be behind unless `-max-lag` says otherwise.
+const MAX_LAG: Duration = Duration::from_secs(60);
 const URL_AND_CONFIG: &str = "cannot specify a replica URL and the -config flag";
 
 /// The one argument of a command that reads replicas.

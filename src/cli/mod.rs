@@ -20,6 +20,7 @@ mod replicate;
 mod restore;
 mod retention;
 mod snapshots;
+mod status;
 pub mod table;
 mod verify;
 mod version;
@@ -67,6 +68,7 @@ fn execute(command: Command, program: Option<&OsString>, console: &Console) -> R
         Command::Retention(command) => retention::run(&command, console),
         Command::Verify(command) => verify::run(&command, console),
         Command::Doctor(command) => doctor::run(&command, console),
+        Command::Status(command) => status::run(&command, console),
         Command::Migrate => {
             migrate::run(console);
             Ok(())

@@ -15,6 +15,7 @@ use super::fork::Fork;
 use super::names::fresh_writer;
 use super::not_now::NotNow;
 use super::replica::Replica;
+use super::reporter::Report;
 use super::rest::{Leave, Left, Reading, let_go, rest};
 use super::retention::Followed;
 use super::schedule::Schedules;
@@ -79,6 +80,7 @@ pub(super) enum Following {
 struct Times {
     schedules: Schedules,
     followed: watch::Sender<Option<Followed>>,
+    report: Arc<Report>,
 }
 
 /// Why following ended.
@@ -101,7 +103,8 @@ impl Database {
         let mut last_try = false;
         let (followed, follows) = watch::channel(None);
         let _looks = self.schedule_retention(&follows);
-        let times = Times { schedules: Schedules::new(&self.replicas), followed };
+        let times = Times { schedules: Schedules::new(&self.replicas), followed, report: Arc::default() };
+        let _reporter = self.start_reporter(&times.report);
         let mut reading = Reading::new();
         loop {
             if let Some(watcher) = &watcher {
@@ -124,6 +127,7 @@ impl Database {
                         Ended::Conflict(conflict) => {
                             behind = true;
                             tracing::error!(db = %self.name(), "{conflict}");
+                            times.report.conflicts(&conflict);
                             fork = Some(Fork::of(&conflict));
                             fault_point!("fork-found");
                         }
@@ -144,6 +148,7 @@ impl Database {
                     let text = reason.to_string();
                     if text != said {
                         self.say(&reason);
+                        times.report.waits(&reason);
                         said = text;
                     }
                     failures += 1;
@@ -274,6 +279,7 @@ impl Database {
         let Attached { follower, resumption, took: _ } = attached;
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
+        times.report.follows(&log);
         let (finish, finished) = watch::channel(false);
         times.followed.send_replace(Some(Followed::new(&log, &backends)));
         let Schedules { snapshots, validations } = &times.schedules;
@@ -292,6 +298,7 @@ impl Database {
             tracing::error!(db = %self.name(), unshipped_wal_bytes = log.unshipped_bytes(),
                 "stopped before every replica had everything; what is missing ships at the next start");
         }
+        times.report.stops(matches!(following, Following::LetGo(_)));
         (self.close(following, keeper, wake, stop).await, complete)
     }
 

@@ -1,7 +1,7 @@
 //! Retention of one replica: what may be deleted is planned from its listing, deleted, and looked for again.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use replica_backends::{Backend, Error, ErrorKind};
@@ -17,7 +17,7 @@ use crate::history::retention::{Policy, RetentionPlan, plan_retention};
 use crate::history::{ObjectName, Seals, plan_key};
 use crate::host;
 use crate::restore::{NamedBackend, Source, read_points};
-use crate::ship::{Pruned, prune};
+use crate::ship::{Pruned, Verdict, prune};
 use crate::types::{Clock, Generation, Timestamp};
 
 /// What is not needed any more is left alone for so long, or as long as everything is kept if that is shorter.
@@ -157,13 +157,17 @@ impl Looks {
             let named =
                 NamedBackend { name: self.replica.name.clone(), backend: Arc::clone(&now.backends[self.number]) };
             match self.look(&named, &mut seals, now.generation).await {
-                Ok(wants_snapshot) => {
-                    seen = shipped;
+                Ok((wants_snapshot, complete)) => {
+                    // What a store has not deleted is tried again, even if nothing is shipped until then.
+                    seen = if complete { shipped } else { seen };
                     self.wants_snapshot |= wants_snapshot;
                     self.ask_for_snapshot(Some(&now));
                 }
-                Err(error) => tracing::error!(db = %self.database, replica = %named.name, %error,
-                    "cannot look for what may be deleted; trying again later"),
+                Err(error) => {
+                    tracing::error!(db = %self.database, replica = %named.name, %error,
+                        "cannot look for what may be deleted; trying again later");
+                    self.note(false, error.to_string());
+                }
             }
         }
     }
@@ -176,8 +180,14 @@ impl Looks {
         }
     }
 
-    /// Plans and deletes. Returns whether the replica wants a new snapshot.
-    async fn look(&self, replica: &NamedBackend, seals: &mut Seals, writing: Generation) -> Result<bool, Error> {
+    /// Plans and deletes. Returns whether the replica wants a new snapshot, and whether everything is gone that was to
+    /// be deleted.
+    async fn look(
+        &self,
+        replica: &NamedBackend,
+        seals: &mut Seals,
+        writing: Generation,
+    ) -> Result<(bool, bool), Error> {
         let plan = plan_for(replica, seals, &self.retention.policy, Some(writing), self.clock.now()).await?;
         if !plan.broken.is_empty() {
             tracing::error!(db = %self.database, replica = %replica.name, points = ?plan.broken,
@@ -189,7 +199,14 @@ impl Looks {
         }
         let pruned = prune(replica.backend.as_ref(), &plan).await?;
         report(&pruned, &replica.name, &self.database);
-        Ok(plan.wants_snapshot)
+        self.note(pruned.is_complete(), pruned.to_string());
+        Ok((plan.wants_snapshot, pruned.is_complete()))
+    }
+
+    /// For those who look on.
+    fn note(&self, fine: bool, says: String) {
+        let verdict = Verdict { at: self.clock.now(), fine, says };
+        self.replica.status.lock().unwrap_or_else(PoisonError::into_inner).pruned(verdict);
     }
 }
 

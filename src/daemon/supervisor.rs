@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use replica_backends::layers::{AgeKeys, Memory};
+use replica_backends::layers::{AgeKeys, Memory, Meter};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -126,12 +126,14 @@ fn merging(database: &DatabaseConfig, replica: &ReplicaConfig) -> Merging {
 fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
     let (replica, meta_path, stores) = (config.clone(), database.meta_path.clone(), Arc::clone(stores));
     let is_blind = is_blind(&config.age);
+    let status = ReplicaStatus::default();
+    let tally = status.requests.clone();
     Replica {
         name: config.name.clone(),
         open: Arc::new(move |database| {
             // Read anew each time: meanwhile another may have held the state folder.
             let memory = is_blind.then(|| Arc::new(Remembered::open(&meta_path, &replica.name)) as Arc<dyn Memory>);
-            stores.open(&replica, database, memory)
+            Arc::new(Meter::counting(stores.open(&replica, database, memory), &tally))
         }),
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,
@@ -141,6 +143,6 @@ fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<St
             .map(|_| Retention { policy: policy_of(config), check_interval: config.retention_check_interval }),
         append_only: config.append_only,
         validation_interval: config.validation_interval,
-        status: Arc::new(Mutex::new(ReplicaStatus::default())),
+        status: Arc::new(Mutex::new(status)),
     }
 }

@@ -13,6 +13,7 @@ use super::replica::Replica;
 use crate::history::keys::VERIFY;
 use crate::host;
 use crate::restore::{NamedBackend, Silent};
+use crate::ship::Verdict;
 use crate::types::Clock;
 use crate::verify::{Options, Outcome, Verification, verify};
 
@@ -110,6 +111,10 @@ impl Validation {
         let options = Options { all: false, full: false, scratch: std::env::temp_dir(), parallelism: PARALLELISM, had };
         let verification = verify(&self.backend, Some(&self.database), &options, &Silent).await;
         self.log(&verification);
+        let outcome = verification.outcome();
+        let verdict =
+            Verdict { at: self.clock.now(), fine: outcome != Outcome::Failed, says: outcome.name().to_owned() };
+        self.replica.status.lock().unwrap_or_else(PoisonError::into_inner).verified(verdict);
         // The result takes the place of the one before.
         if !self.replica.append_only
             && let Err(error) = self.keep(&verification).await

@@ -148,8 +148,12 @@ impl Follower {
         // Nothing was written; this only lets go of the locks.
         self.lines[other].end();
         fault_point!("handover-unlocked");
-        tracing::debug!(db = %self.path.display(), held = ?host::since(since), sealed = ?sealed.as_ref().ok(),
-            "held the write lock");
+        let held = host::since(since);
+        self.log.note_statistics(|statistics| {
+            statistics.write_lock.add(held);
+            statistics.handovers += u64::from(matches!(sealed, Ok(true)));
+        });
+        tracing::debug!(db = %self.path.display(), ?held, sealed = ?sealed.as_ref().ok(), "held the write lock");
         sealed
     }
 

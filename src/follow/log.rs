@@ -18,10 +18,12 @@ use tokio::sync::watch;
 
 use index::IndexLog;
 pub use index::Opening;
+pub use progress::{Behind, Standing};
 pub use spool::{Spool, SpoolWriter};
 pub use work::{Mark, SegmentPlan, Source, Work};
 
 use super::snapshot::SnapshotTicket;
+use super::statistics;
 use crate::segment::StateDigest;
 use crate::types::{Generation, Index};
 
@@ -78,6 +80,7 @@ pub struct SealPermit(());
 pub struct CommitLog {
     inner: Mutex<Inner>,
     news: watch::Sender<u64>,
+    statistics: statistics::Shared,
 }
 
 impl CommitLog {
@@ -88,7 +91,7 @@ impl CommitLog {
         let (extras, ranges) = (vec![Extra::None; replicas], vec![None; replicas]);
         let (indexes, spare, snapshots) = (VecDeque::new(), Vec::new(), vec![None; replicas]);
         let inner = Inner { generation, indexes, consumers, extras, snapshots, ranges, detached: false, spare };
-        Self { inner: Mutex::new(inner), news: watch::Sender::new(0) }
+        Self { inner: Mutex::new(inner), news: watch::Sender::new(0), statistics: statistics::Shared::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

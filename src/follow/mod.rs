@@ -20,6 +20,7 @@ mod observe;
 pub mod ranges;
 mod resync;
 pub mod snapshot;
+mod statistics;
 mod sweep;
 mod unsealed;
 pub mod wal_file;
@@ -33,11 +34,12 @@ use std::time::{Duration, Instant};
 
 pub use attach::{Attached, ResumePoint, Resumption, attach};
 pub use let_go::{Fingerprint, LetGo};
-pub use log::{CommitLog, Mark, SegmentPlan, Source, Work};
+pub use log::{Behind, CommitLog, Mark, SegmentPlan, Source, Standing, Work};
 pub use observe::{Observed, observe};
 pub use ranges::{MergeIntervals, RangePart};
 pub use resync::Baseline;
 pub use snapshot::SnapshotTicket;
+pub use statistics::{Histogram, Statistics};
 
 use crate::host;
 use crate::segment::PageHashes;

@@ -9,13 +9,15 @@ mod resume;
 mod segment;
 mod shipper;
 mod snapshot;
+mod status;
 mod stream;
 mod take_over;
 
 pub use merge::{Merges, Merging, clear_leftovers};
 pub use prune::{Pruned, prune};
 pub use resume::{HistoryEnd, find_end};
-pub use shipper::{Conflict, ReplicaStatus, Shipper};
+pub use shipper::{Conflict, Shipper};
+pub use status::{Failing, ReplicaStatus, Verdict};
 
 use crate::types::{Position, WriterId};
 

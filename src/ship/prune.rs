@@ -1,6 +1,7 @@
 //! Deleting what a retention plan names, in its order, and making sure that it is gone.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use bytes::Bytes;
 use fault_points::fault_point;
@@ -26,6 +27,29 @@ pub struct Pruned {
     pub failure: Option<Error>,
     /// Objects that the store says it has deleted, and still lists.
     pub remaining: Vec<String>,
+}
+
+impl Pruned {
+    /// Whether everything is gone that was to be deleted.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failure.is_none() && self.remaining.is_empty()
+    }
+}
+
+impl fmt::Display for Pruned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} objects deleted, {} bytes", self.objects, self.bytes)?;
+        if let Some(error) = &self.failure {
+            write!(f, "; then it failed: {error}")?;
+        }
+        match self.remaining.first() {
+            Some(first) => {
+                write!(f, "; the store says so, but still lists {} of them, such as {first}", self.remaining.len())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Deletes everything that `plan` names, and nothing else; then lists the replica to see whether it is gone. What is

@@ -10,13 +10,14 @@ use tokio::time;
 
 use super::claim::read_own_seal;
 use super::merge::{Merges, Merging};
+use super::status::ReplicaStatus;
 use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
 use crate::host;
 use crate::segment::Seal;
-use crate::types::{Generation, Index, Position, Timestamp};
+use crate::types::{Generation, Index, Position};
 
 /// Data of one segment, unless a single commit is larger. Each makes the disk sync twice, which a handover that holds
 /// the write lock has to wait for; but it should be small enough that what is under way can be kept in memory when the
@@ -50,19 +51,6 @@ pub struct Conflict {
 
 fn whose(twin: bool) -> &'static str {
     if twin { " with a copy of our state folder" } else { "" }
-}
-
-/// What is known of a replica's progress.
-#[derive(Debug, Clone, Default)]
-pub struct ReplicaStatus {
-    /// Everything before this is in the replica.
-    pub position: Option<Position>,
-    /// When the newest commit in the replica was seen.
-    pub time: Option<Timestamp>,
-    /// Objects shipped since the start.
-    pub objects: u64,
-    /// The failure that is being retried.
-    pub failure: Option<String>,
 }
 
 /// Ships to one replica.
@@ -332,16 +320,13 @@ impl Shipper {
     fn note(&self, generation: Generation, index: Index, mark: &Mark) {
         let position = Position { generation, index, offset: mark.offset };
         tracing::debug!(db = %self.database, replica = %self.name, %position, "stored");
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.position = Some(position);
-        status.time = Some(mark.time);
-        status.objects += 1;
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).shipped(position, mark.time);
     }
 
     fn note_success(&self, failures: u32) -> u32 {
         if failures > 0 {
             tracing::info!(db = %self.database, replica = %self.name, failures, "the replica can be written again");
-            self.status.lock().unwrap_or_else(PoisonError::into_inner).failure = None;
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).recovered();
         }
         0
     }
@@ -352,8 +337,7 @@ impl Shipper {
             tracing::error!(db = %self.database, replica = %self.name, failures, error = %error,
                 "cannot write to the replica; will keep trying, nothing is lost meanwhile");
         }
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.failure = Some(error.to_string());
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).failed(error);
     }
 }
 

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::Service;
-use crate::{ErrorKind, Operation};
+use crate::{ErrorKind, Operation, Reason};
 
 /// How much of a message is shown; some stores answer with pages of HTML.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -94,6 +94,25 @@ impl Refusal {
             }
             (404, _) => ErrorKind::NotFound,
             _ => ErrorKind::Unavailable,
+        }
+    }
+
+    /// What is the matter, in a word.
+    pub(super) fn reason(&self) -> Reason {
+        match (self.status, self.code.as_str()) {
+            (_, "RequestTimeTooSkewed") => Reason::Clock,
+            (_, "ExpiredToken" | "TokenRefreshRequired") => Reason::Expired,
+            (_, "InvalidToken" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed") => {
+                Reason::WrongKey
+            }
+            (_, "NoSuchBucket" | "ContainerNotFound") => Reason::NoBucket,
+            (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
+            | (301 | 307 | 308, _) => Reason::WrongRegion,
+            (401 | 403, _) | (_, "AccessDenied") => Reason::Denied,
+            (429 | 503, _) | (_, "SlowDown") => Reason::Throttled,
+            _ if self.kind() == ErrorKind::Full => Reason::Full,
+            (500.., _) => Reason::StoreError,
+            _ => Reason::Other,
         }
     }
 
@@ -193,24 +212,25 @@ mod tests {
     #[test]
     fn what_a_store_says_is_told_apart_and_explained() {
         let cases = [
-            (403, "AccessDenied", ErrorKind::PermissionDenied, false, "s3:PutObject"),
-            (403, "SignatureDoesNotMatch", ErrorKind::PermissionDenied, false, "secret-access-key"),
-            (403, "InvalidAccessKeyId", ErrorKind::PermissionDenied, false, "access-key-id"),
-            (403, "RequestTimeTooSkewed", ErrorKind::PermissionDenied, false, "set the clock"),
-            (400, "ExpiredToken", ErrorKind::PermissionDenied, false, "expired"),
-            (404, "NoSuchBucket", ErrorKind::Unavailable, false, "create it"),
-            (404, "NoSuchKey", ErrorKind::NotFound, false, ""),
-            (301, "PermanentRedirect", ErrorKind::Unavailable, false, "set region"),
-            (409, "ConditionalRequestConflict", ErrorKind::Unavailable, true, ""),
-            (429, "TooManyRequests", ErrorKind::Unavailable, true, "fewer requests"),
-            (503, "SlowDown", ErrorKind::Unavailable, true, "fewer requests"),
-            (500, "InternalError", ErrorKind::Unavailable, true, "problem of its own"),
-            (507, "XMinioStorageFull", ErrorKind::Full, false, "no room"),
-            (501, "NotImplemented", ErrorKind::Unavailable, false, ""),
+            (403, "AccessDenied", ErrorKind::PermissionDenied, false, "s3:PutObject", "access-denied"),
+            (403, "SignatureDoesNotMatch", ErrorKind::PermissionDenied, false, "secret-access-key", "wrong-key"),
+            (403, "InvalidAccessKeyId", ErrorKind::PermissionDenied, false, "access-key-id", "wrong-key"),
+            (403, "RequestTimeTooSkewed", ErrorKind::PermissionDenied, false, "set the clock", "clock"),
+            (400, "ExpiredToken", ErrorKind::PermissionDenied, false, "expired", "expired"),
+            (404, "NoSuchBucket", ErrorKind::Unavailable, false, "create it", "no-bucket"),
+            (404, "NoSuchKey", ErrorKind::NotFound, false, "", "other"),
+            (301, "PermanentRedirect", ErrorKind::Unavailable, false, "set region", "wrong-region"),
+            (409, "ConditionalRequestConflict", ErrorKind::Unavailable, true, "", "other"),
+            (429, "TooManyRequests", ErrorKind::Unavailable, true, "fewer requests", "throttled"),
+            (503, "SlowDown", ErrorKind::Unavailable, true, "fewer requests", "throttled"),
+            (500, "InternalError", ErrorKind::Unavailable, true, "problem of its own", "store-error"),
+            (507, "XMinioStorageFull", ErrorKind::Full, false, "no room", "full"),
+            (501, "NotImplemented", ErrorKind::Unavailable, false, "", "store-error"),
         ];
-        for (status, code, kind, passing, word) in cases {
+        for (status, code, kind, passing, word, reason) in cases {
             let refusal = of_code(status, code);
             assert_eq!((refusal.kind(), refusal.is_passing()), (kind, passing), "{status} {code}");
+            assert_eq!(refusal.reason().name(), reason, "{status} {code}");
             let text = refusal.explain(Service::S3, Operation::Put);
             assert!(text.contains(word) && text.contains("so it is"), "{status} {code}: {text}");
         }

@@ -4,7 +4,7 @@ use object_store::client::HttpError;
 
 use super::Service;
 use super::answer::Refusal;
-use crate::{Error, ErrorKind, Operation};
+use crate::{Error, ErrorKind, Operation, Reason};
 
 /// The refusal of the store that `error` comes from, if it is one.
 pub(super) fn refusal(error: &object_store::Error) -> Option<&Refusal> {
@@ -21,22 +21,28 @@ pub(super) fn translate(
 ) -> Error {
     use object_store::Error as E;
     let of = |kind, text: String| Error::new(kind, operation, key, location, text);
+    let refused = |refusal: &Refusal| of(refusal.kind(), refusal.explain(service, operation)).because(refusal.reason());
     if let Some(refusal) = refusal(error) {
-        return of(refusal.kind(), refusal.explain(service, operation));
+        return refused(refusal);
     }
     if let Some(refusal) = of_one_of_many(error) {
-        return of(refusal.kind(), refusal.explain(service, operation));
+        return refused(&refusal);
     }
     match error {
         E::NotFound { .. } if !matches!(operation, Operation::Get | Operation::Head) => {
-            of(ErrorKind::Unavailable, "there is no such bucket at this endpoint: correct bucket or endpoint".into())
+            let text = "there is no such bucket at this endpoint: correct bucket or endpoint";
+            of(ErrorKind::Unavailable, text.into()).because(Reason::NoBucket)
         }
         E::NotFound { .. } => of(ErrorKind::NotFound, "there is no such object".into()),
         E::AlreadyExists { .. } | E::Precondition { .. } => {
             of(ErrorKind::AlreadyExists, "the object exists already".into())
         }
         E::InvalidPath { source } => of(ErrorKind::Invalid, source.to_string()),
-        _ => of(ErrorKind::Unavailable, root_cause(error, service)),
+        _ => {
+            let is_about_http = chain(error).any(|cause| cause.is::<HttpError>());
+            let reason = if is_about_http { Reason::Unreachable } else { Reason::Other };
+            of(ErrorKind::Unavailable, root_cause(error, service)).because(reason)
+        }
     }
 }
 

@@ -15,6 +15,25 @@ pub struct Meter {
     cells: Arc<[Cell; 5]>,
 }
 
+/// Counters that several [`Meter`]s share, one after the other or at once.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<[Cell; 5]>);
+
+impl Tally {
+    /// The counters now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let read = |operation| self.0[index(operation)].read();
+        Counters {
+            put: read(Operation::Put),
+            get: read(Operation::Get),
+            head: read(Operation::Head),
+            list: read(Operation::List),
+            delete: read(Operation::Delete),
+        }
+    }
+}
+
 /// What went through a [`Meter`] since it was made. The numbers are read one by one: while operations are under way
 /// they need not fit each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,20 +71,18 @@ struct Cell {
 impl Meter {
     /// Counts what goes to `inner`.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
-        Self { inner, cells: Arc::default() }
+        Self::counting(inner, &Tally::default())
+    }
+
+    /// Counts what goes to `inner` in `tally`.
+    pub fn counting(inner: Arc<dyn Backend>, tally: &Tally) -> Self {
+        Self { inner, cells: Arc::clone(&tally.0) }
     }
 
     /// The counters now.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let read = |operation| self.cells[index(operation)].read();
-        Counters {
-            put: read(Operation::Put),
-            get: read(Operation::Get),
-            head: read(Operation::Head),
-            list: read(Operation::List),
-            delete: read(Operation::Delete),
-        }
+        Tally(Arc::clone(&self.cells)).counters()
     }
 
     /// Counts a request.

@@ -10,5 +10,5 @@ mod retry;
 
 pub use age::{Age, AgeKeys, BEGINNING, KeyFault, Memory};
 pub use faulty::{Call, Fault, Faulty};
-pub use meter::{Counters, Meter, OperationCounters};
+pub use meter::{Counters, Meter, OperationCounters, Tally};
 pub use retry::{Retry, RetryPolicy};

@@ -22,6 +22,8 @@ pub enum Command {
     Ltx(Ltx),
     /// Replicate until told to stop.
     Replicate(Replicate),
+    /// Say what a replicator is doing.
+    Status(Status),
     /// Restore a database from a replica.
     Restore(Restore),
     /// Give a state a name, or take it away.
@@ -118,6 +120,19 @@ pub struct Ltx {
     pub replica: Option<String>,
     /// Only this level.
     pub level: Option<LtxLevel>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// `status`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Of these databases; of all in the configuration if none is named.
+    pub databases: Vec<PathBuf>,
+    /// The configuration.
+    pub config: ConfigSource,
+    /// A replica that is further behind is not well.
+    pub max_lag: Duration,
     /// Whether the answer is JSON.
     pub json: bool,
 }

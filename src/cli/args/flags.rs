@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use crate::cli::argv::{Arguments, Flag};
 
 /// The names of the commands.
-pub const COMMANDS: [&str; 15] = [
+pub const COMMANDS: [&str; 16] = [
     "databases",
     "generations",
     "snapshots",
@@ -17,6 +17,7 @@ pub const COMMANDS: [&str; 15] = [
     "points",
     "point",
     "replicate",
+    "status",
     "restore",
     "retention",
     "verify",
@@ -59,6 +60,8 @@ pub enum Command {
     Point(Point),
     /// Replicate databases until told to stop
     Replicate(Replicate),
+    /// Say what the replicator is doing; exit code 1 unless all is well
+    Status(Status),
     /// Restore a database from a replica
     Restore(Restore),
     /// Delete what need not be kept any more
@@ -103,6 +106,20 @@ pub struct Demo {
 pub struct Databases {
     #[command(flatten)]
     pub config: Config,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[arg(hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub config: Config,
+    /// A replica whose oldest missing commit is older than this is not well [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    pub max_lag: Option<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

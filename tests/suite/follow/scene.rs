@@ -93,6 +93,18 @@ impl Scene {
         command
     }
 
+    /// What `status` says in JSON of the database and of its replicas, and whether all is well.
+    pub fn status(&self, arguments: &[&str]) -> (serde_json::Value, bool) {
+        let mut command = lightship();
+        let ended =
+            command.args(["status", "-json", "-config"]).arg(self.path("lightship.yml")).args(arguments).output();
+        let ended = ended.unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let answer: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("{said}"));
+        assert!(matches!(ended.status.code(), Some(0 | 1)), "{said}");
+        (answer[0].clone(), ended.status.success())
+    }
+
     /// Starts a replicator. Its log goes on where that of an earlier one ended.
     pub fn replicate(&self) -> Replicator {
         Replicator::start(self.replicate_command(), self.path("log"))

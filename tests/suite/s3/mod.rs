@@ -6,9 +6,12 @@ mod doctor;
 mod economy;
 mod encrypted;
 mod faults;
+mod hour;
 mod interop;
+mod lies;
 mod outage;
 mod proxy;
 #[path = "../../support/store_server.rs"]
 pub mod server;
 mod stage;
+mod status;

@@ -1,5 +1,6 @@
 //! A proxy between a client and an S3 server that does to requests what networks and stores do.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,12 @@ pub enum Fault {
     IgnoreCondition,
     /// No answer ever comes.
     Hang,
+    /// The store is not asked to delete, and it is said to have done so.
+    LieAboutDeletion,
+    /// A listing is the first one that was asked for in the same words.
+    StaleList,
+    /// A listing is in the opposite order.
+    ShuffledList,
 }
 
 /// A request that came through.
@@ -43,6 +50,16 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether it lists.
+    pub fn is_list(&self) -> bool {
+        self.method == "GET" && self.target.contains("list-type=")
+    }
+
+    /// Whether it deletes.
+    pub fn is_deletion(&self) -> bool {
+        self.method == "DELETE" || self.method == "POST" && self.target.ends_with("?delete")
+    }
+
     /// Whether it creates `generations/...` or a part of that.
     pub fn is_object_put(&self) -> bool {
         self.method == "PUT" && self.target.contains("/generations/")
@@ -55,6 +72,8 @@ struct Shared {
     upstream: SocketAddr,
     plan: Mutex<Plan>,
     requests: Mutex<Vec<Request>>,
+    /// The first answer to each listing.
+    lists: Mutex<HashMap<String, Vec<u8>>>,
     ended: AtomicBool,
 }
 
@@ -71,7 +90,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (plan, requests): (Mutex<Plan>, _) = (Mutex::new(Box::new(|_| Fault::None)), Mutex::default());
-        let shared = Arc::new(Shared { upstream, plan, requests, ended: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { upstream, plan, requests, lists: Mutex::default(), ended: AtomicBool::new(false) });
         let for_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -127,7 +147,8 @@ impl Shared {
             return client.take(len.saturating_sub(begun.len()) as u64).read_to_end(&mut Vec::new()).map(drop);
         }
         let body = read_body(&mut client, &head, begun)?;
-        let is_asked = !matches!(fault, Fault::Refuse | Fault::Status(..) | Fault::Hang);
+        let lies = fault == Fault::LieAboutDeletion && request.is_deletion();
+        let is_asked = !lies && !matches!(fault, Fault::Refuse | Fault::Status(..) | Fault::Hang);
         if let Fault::Delay(time) = fault {
             std::thread::sleep(time);
         }
@@ -138,6 +159,11 @@ impl Shared {
             upstream.write_all(&body)?;
             upstream.read_to_end(&mut reply)?;
             request.status = reply.get(9..12).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+        }
+        if lies {
+            reply = as_if_deleted(&body);
+        } else if request.is_list() && request.status == Some(200) {
+            reply = self.listing(&request.target, reply, fault);
         }
         self.requests.lock().unwrap().push(request);
         match fault {
@@ -157,6 +183,38 @@ impl Shared {
             _ => client.write_all(&reply),
         }
     }
+}
+
+impl Shared {
+    /// What a client sees of a listing.
+    fn listing(&self, target: &str, reply: Vec<u8>, fault: Fault) -> Vec<u8> {
+        let mut lists = self.lists.lock().unwrap();
+        let first = lists.entry(target.to_owned()).or_insert_with(|| reply.clone());
+        match fault {
+            Fault::StaleList => first.clone(),
+            Fault::ShuffledList => reversed(&String::from_utf8_lossy(&reply)).into_bytes(),
+            _ => reply,
+        }
+    }
+}
+
+/// What S3 says when it has deleted what `body` names; without a body it was one object.
+fn as_if_deleted(body: &[u8]) -> Vec<u8> {
+    let asked = String::from_utf8_lossy(body);
+    let keys = asked.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+    let deleted: String = keys.map(|(key, _)| format!("<Deleted><Key>{key}</Key></Deleted>")).collect();
+    let xml = format!("<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{deleted}</DeleteResult>");
+    let (status, xml) = if body.is_empty() { ("204 No Content", "") } else { ("200 OK", xml.as_str()) };
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{xml}", xml.len()).into_bytes()
+}
+
+/// The same objects from the last to the first.
+fn reversed(reply: &str) -> String {
+    let (begin, end) = ("<Contents>", "</Contents>");
+    let (Some(from), Some(to)) = (reply.find(begin), reply.rfind(end)) else { return reply.to_owned() };
+    let objects: Vec<&str> = reply[from..to + end.len()].split_inclusive(end).collect();
+    let objects: String = objects.into_iter().rev().collect();
+    format!("{}{objects}{}", &reply[..from], &reply[to + end.len()..])
 }
 
 /// The head of a request, and what of its body came with it.
