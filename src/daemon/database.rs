@@ -156,7 +156,8 @@ impl Database {
             tokio::select! {
                 () = time::sleep(wait) => {}
                 () = wake.notified() => {}
-                _ = stop.changed() => return !behind,
+                // Where there was no database a moment ago there may be one now.
+                _ = stop.changed() => if behind { return false },
             }
         }
     }
