@@ -68,7 +68,7 @@ async fn a_range_that_ends_before_a_gap_is_no_damage() {
     let mut stage = Stage::new();
     stage.limits.checkpoint_pages = 60;
     stage.limits.merge_intervals = [Some(Duration::from_secs(20)), None, None];
-    (stage.limits.tail_bytes, stage.limits.wal_bytes) = (1 << 10, 40 << 10);
+    (stage.limits.tail_bytes, stage.limits.wal_bytes) = (4 << 10, 400 << 10);
     // 0: it lives; 1: it is dead; 2: it lives again.
     let life = Arc::new(AtomicU8::new(0));
     let dead = Arc::new(AtomicBool::new(false));
@@ -86,7 +86,7 @@ async fn a_range_that_ends_before_a_gap_is_no_damage() {
         stage.commit_unless(&mut running, &dead).await;
         assert!(stage.commits < 400, "there was no range");
     }
-    for _ in 0..150 {
+    for _ in 0..700 {
         stage.commit_unless(&mut running, &dead).await;
         tokio::task::yield_now().await;
     }
