@@ -161,7 +161,8 @@ impl Database {
             tokio::select! {
                 () = time::sleep(wait) => {}
                 () = wake.notified() => {}
-                _ = stop.changed() => return !behind,
+                // Where there was no database a moment ago there may be one now.
+                _ = stop.changed() => if behind { return false },
             }
         }
     }
@@ -202,14 +203,14 @@ impl Database {
         let (mut points, mut others): (Vec<Option<ResumePoint>>, Vec<_>) = Default::default();
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
         let mut unread = None;
-        // A fork begins after everything that is there.
+        // The newest state is looked for in the generation that ends last: a fork, or a generation that is not the one
+        // that was written last, goes on after all others have ended, also if the clock was set back.
         let mut not_before = Timestamp::default();
         for (replica, backend) in self.replicas.iter().zip(&backends) {
             if pending.is_some() {
                 // If it cannot be read, the clock has to do.
                 let end = find_end(backend.as_ref(), author.writer, None).await.ok().flatten();
-                let after = end.map_or(0, |end| end.point.time.0.saturating_add(1));
-                not_before = not_before.max(Timestamp(after));
+                not_before = not_before.max(end.map_or(not_before, |end| after(end.newest)));
                 points.push(None);
                 others.push(None);
                 continue;
@@ -221,6 +222,9 @@ impl Database {
                 unread = Some(error);
                 None
             });
+            if let Some(end) = end.as_ref().filter(|end| end.newest > end.point.time) {
+                not_before = not_before.max(after(end.newest));
+            }
             let (point, other) = end.map_or((None, None), |end| (Some(end.point), end.take_over));
             if let Some(point) = point.as_ref().filter(|_| replica.merging != Merging::Never) {
                 self.clear_leftovers(replica, backend.as_ref(), point).await;
@@ -380,6 +384,10 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         // Only a panic ends such a task early, and a panic is a bug: it goes on where it can be seen.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+fn after(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.saturating_add(1))
 }
 
 /// Where the newest of the histories ends.

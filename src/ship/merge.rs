@@ -281,12 +281,13 @@ async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: B
         // Beside the merged object the others do no harm.
         return Err((error, true));
     }
-    let mut undone = true;
-    // The first comes last: until then the merged object holds everything.
+    // The first comes last, and only if all others are there: until then the merged object holds everything.
     for part in parts.iter().rev() {
-        undone &= backend.put_over(&part.name.key().unwrap_or_default(), part.bytes.clone().into()).await.is_ok();
+        if backend.put_over(&part.name.key().unwrap_or_default(), part.bytes.clone().into()).await.is_err() {
+            return Err((error, false));
+        }
     }
-    Err((error, undone))
+    Err((error, true))
 }
 
 /// Removes the segments of the last two indexes up to `index` that a merged one covers: a merge was interrupted.

@@ -9,7 +9,7 @@ use crate::follow::ResumePoint;
 use crate::history::keys::{GENERATIONS, segments, snapshots};
 use crate::history::{Catalog, ObjectName, Sealing, Seals, plan_key};
 use crate::segment::{Seal, SealKind};
-use crate::types::{Generation, Index, Offset, WriterId};
+use crate::types::{Generation, Index, Offset, Timestamp, WriterId};
 use crate::wal::Checksum;
 
 /// Where a replica's history ends.
@@ -19,17 +19,19 @@ pub struct HistoryEnd {
     pub point: ResumePoint,
     /// The seal of that segment: its index has to be ended before anything is put.
     pub take_over: Option<Box<Seal>>,
+    /// When the newest state of any generation was seen.
+    pub newest: Timestamp,
 }
 
 impl HistoryEnd {
-    fn new(own: bool, point: ResumePoint, last: Seal) -> Self {
+    fn new(own: bool, point: ResumePoint, last: Seal, newest: Timestamp) -> Self {
         let is_segment = last.kind == SealKind::Segment && !last.is_end() && last.to.1 < Offset::LIMIT;
         match point.index.next().filter(|_| !own && is_segment) {
             Some(index) => {
                 let point = ResumePoint { index, offset: Offset(0), checksum: Checksum::default(), ..point };
-                Self { point, take_over: Some(Box::new(last)) }
+                Self { point, take_over: Some(Box::new(last)), newest }
             }
-            None => Self { point, take_over: None },
+            None => Self { point, take_over: None, newest },
         }
     }
 }
@@ -47,7 +49,7 @@ pub async fn find_end(
     without: Option<Generation>,
 ) -> Result<Option<HistoryEnd>, Error> {
     let mut best: Option<(bool, ResumePoint, Seal)> = None;
-    let mut unread = None;
+    let (mut unread, mut newest) = (None, Timestamp::default());
     for folder in backend.list_folders(GENERATIONS).await? {
         let Ok(generation) = folder.parse::<Generation>() else { continue };
         if without == Some(generation) {
@@ -62,6 +64,7 @@ pub async fn find_end(
         };
         let Some((last, Some(seal))) = found else { continue };
         let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { continue };
+        newest = newest.max(point.time);
         let own = seal.writer == writer;
         if best.as_ref().is_none_or(|(best_own, best, _)| (*best_own, best.time) < (own, point.time)) {
             best = Some((own, point, seal));
@@ -71,7 +74,7 @@ pub async fn find_end(
         tracing::warn!(%error, "no generation can be continued: the last object of each was encrypted for others, or \
             is not among those that the state folder remembers");
     }
-    Ok(best.map(|(own, point, seal)| HistoryEnd::new(own, point, seal)))
+    Ok(best.map(|(own, point, seal)| HistoryEnd::new(own, point, seal, newest)))
 }
 
 /// What becomes of an object that is encrypted for others.

@@ -4,6 +4,7 @@ mod clock;
 mod damage;
 mod day;
 mod kills;
+mod leftovers;
 mod processes;
 mod stage;
 mod verify;

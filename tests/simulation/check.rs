@@ -37,14 +37,36 @@ impl Checker {
         generation: Option<Generation>,
         target: Target,
     ) -> Result<(Pages, Position), RestoreError> {
+        let (bytes, digest, at) = self.restore_file(replica, generation, target)?;
+        let pages = pages_of(&bytes).expect("what is restored is a database");
+        assert_eq!(pages.digest, digest, "the report says what the file is");
+        Ok((pages, at))
+    }
+
+    fn restore_file(
+        &self,
+        replica: &Frozen,
+        generation: Option<Generation>,
+        target: Target,
+    ) -> Result<(Vec<u8>, StateDigest, Position), RestoreError> {
         let output = self.scratch.join("restored");
         let request = RestoreRequest { target, generation, txid: None, output: output.clone(), parallelism: 2 };
         let report = self.runtime.block_on(restore(&[named(replica)], &request, &Silent))?;
         let bytes = std::fs::read(&output).unwrap();
         std::fs::remove_file(&output).unwrap();
-        let pages = pages_of(&bytes).expect("what is restored is a database");
-        assert_eq!(pages.digest, report.digest, "the report says what the file is");
-        Ok((pages, report.position().expect("there are generations only")))
+        Ok((bytes, report.digest, report.position().expect("there are generations only")))
+    }
+
+    /// A file that somebody restores to go on with: the newest state, or an older one.
+    pub fn file(&self, replica: &Frozen, random: &mut Rng) -> Option<Vec<u8>> {
+        let all: Vec<Commit> = commits(replica).into_iter().collect();
+        let (generation, target) = match all.get(random.usize(0..=all.len())) {
+            Some((generation, index, offset)) if random.bool() => {
+                (Some(*generation), Target::Position(*index, *offset))
+            }
+            _ => (None, Target::Latest),
+        };
+        self.restore_file(replica, generation, target).ok().map(|(bytes, ..)| bytes)
     }
 
     /// The newest state must be a commit, not an older one than number `least`. Returns its number.

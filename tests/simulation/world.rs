@@ -83,6 +83,13 @@ fn scratch() -> TempDir {
     made.unwrap()
 }
 
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         fastrand::seed(seed);
@@ -175,7 +182,8 @@ impl World {
             87..91 if self.replicator.is_none() => self.start(),
             87..89 => self.stop()?,
             89..91 => self.kill(),
-            91..93 => self.lose_machine(),
+            91 => self.lose_machine(),
+            92 => self.restore(),
             93 => self.lose_state(),
             94 => self.set_clock(),
             95..99 => {
@@ -252,39 +260,64 @@ impl World {
     /// The machine is gone, and another goes on with a copy of its disk.
     fn lose_machine(&mut self) {
         self.kill();
-        let (app_random, machine_is_lost) = (self.random.fork(), self.path().exists());
-        if !machine_is_lost {
+        if !self.path().exists() {
             return;
         }
+        let copy = |name: &str| Some((name.to_owned(), std::fs::read(self.home.join(name)).ok()?));
+        let files: Vec<_> = ["app.db", "app.db-wal", "app.db-journal"].into_iter().filter_map(copy).collect();
+        self.trace.add("world", "another machine goes on with a copy of the disk");
+        self.move_to(&files);
+    }
+
+    /// Somebody restores the database, perhaps to an older state, and the application goes on with that.
+    fn restore(&mut self) {
+        self.kill();
+        let number = self.random.usize(0..self.stores.len());
+        let frozen = self.stores[number].frozen();
+        let Some(bytes) = self.checker.file(&frozen, &mut self.random) else { return };
+        self.trace.add("world", format_args!("the application goes on with what is restored from r{number}"));
+        self.move_to(&[("app.db".to_owned(), bytes)]);
+    }
+
+    /// The application goes on with these files, in a folder of its own.
+    fn move_to(&mut self, files: &[(String, Vec<u8>)]) {
         self.homes += 1;
         let home = self.root.path().join(format!("home{}", self.homes));
         std::fs::create_dir(&home).unwrap();
-        let copy = |name: &str| {
-            if self.home.join(name).exists() {
-                std::fs::copy(self.home.join(name), home.join(name)).unwrap();
-            }
-        };
-        ["app.db", "app.db-wal", "app.db-journal"].into_iter().for_each(copy);
-        let keeps_state = self.random.u32(0..3) > 0 && self.state().exists();
-        if keeps_state {
-            std::fs::create_dir(home.join("state")).unwrap();
-            for entry in std::fs::read_dir(self.state()).unwrap().map(Result::unwrap) {
-                std::fs::copy(entry.path(), home.join("state").join(entry.file_name())).unwrap();
-            }
+        for (name, bytes) in files {
+            std::fs::write(home.join(name), bytes).unwrap();
         }
-        self.trace.add("world", format_args!("another machine, with the state folder: {keeps_state}"));
+        if self.random.u32(0..3) > 0 && self.state().exists() {
+            copy_folder(&self.state(), &home.join("state"));
+            self.trace.add("world", "the state folder too");
+        }
         self.app.borrow_mut().crash();
         self.home = home;
         let clocks = (&self.clock, &self.trace);
-        *self.app.borrow_mut() = App::new(&self.path(), app_random, self.habits.clone(), clocks, &self.oracle);
+        let app = App::new(&self.path(), self.random.fork(), self.habits.clone(), clocks, &self.oracle);
+        *self.app.borrow_mut() = app;
         self.app.borrow_mut().open();
     }
 
+    /// The state folder is lost, or set back to what it was some time ago.
     fn lose_state(&mut self) {
         self.kill();
-        self.trace.add("world", "the state folder is lost");
-        // There may be none yet.
-        let _ = std::fs::remove_dir_all(self.state());
+        let (state, older) = (self.state(), self.root.path().join("older-state"));
+        let goes_back = older.exists() && self.random.bool();
+        let goes = if state.exists() { Some(self.root.path().join("state-that-goes")) } else { None };
+        if let Some(goes) = &goes {
+            std::fs::rename(&state, goes).unwrap();
+        }
+        if goes_back {
+            copy_folder(&older, &state);
+        }
+        if let Some(goes) = &goes {
+            // There may be none from before.
+            let _ = std::fs::remove_dir_all(&older);
+            std::fs::rename(goes, &older).unwrap();
+        }
+        self.trace
+            .add("world", format_args!("the state folder is lost; an older one is put in its place: {goes_back}"));
     }
 
     fn set_clock(&mut self) {

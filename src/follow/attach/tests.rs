@@ -54,7 +54,7 @@ fn a_new_generation_begins_after_all_others_have_ended_whatever_the_clock_says()
     let path = folder.path().join("app.db");
     let app = rusqlite::Connection::open(&path).unwrap();
     app.execute_batch("PRAGMA page_size = 1024; PRAGMA journal_mode = wal; CREATE TABLE t (x);").unwrap();
-    let cursor = SourceCursor::default();
+    let cursor = SourceCursor { salts: Salts::default(), offset: 0, checksum: Checksum::default() };
     let ended = ResumePoint {
         generation: Generation(1),
         index: Index::default(),
