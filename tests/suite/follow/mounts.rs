@@ -22,12 +22,14 @@ pub fn in_mount_namespace(test: &str) -> bool {
     false
 }
 
-/// Whether this may be done, which takes root. `LIGHTSHIP_ROOT_TESTS=0` does without.
-pub fn as_root() -> bool {
-    if super::scene::setting("LIGHTSHIP_ROOT_TESTS", 1) == 0 {
+/// Whether a test that takes root, and of the machine what is called `feature`, is to be run. `tests/run` tries what
+/// there is, says what is missing, and lists that in `LIGHTSHIP_WITHOUT`.
+pub fn machine_has(feature: &str) -> bool {
+    let missing = std::env::var("LIGHTSHIP_WITHOUT").unwrap_or_default();
+    if missing.split(',').any(|missing| missing == feature || missing == "root") {
         return false;
     }
-    assert!(is_root(), "this test takes root; LIGHTSHIP_ROOT_TESTS=0 does without such tests");
+    assert!(is_root(), "this test takes root (and {feature}); LIGHTSHIP_WITHOUT=root does without such tests");
     true
 }
 

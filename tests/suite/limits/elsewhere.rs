@@ -18,7 +18,7 @@ impl Drop for Fuse {
 #[test]
 fn a_database_on_fuse_is_said_to_be_doubtful_by_doctor_and_at_the_start() {
     let name = "limits::elsewhere::a_database_on_fuse_is_said_to_be_doubtful_by_doctor_and_at_the_start";
-    if !as_root() || !in_mount_namespace(name) {
+    if !machine_has("fuse") || !in_mount_namespace(name) {
         return;
     }
     let mut scene = Scene::with_chain(4096);

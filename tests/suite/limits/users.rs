@@ -88,7 +88,7 @@ impl Shared {
 /// The files that it makes beside the database belong to the database's owner, as SQLite sees to.
 #[test]
 fn an_application_of_another_user_can_write_though_root_has_followed_its_database_first() {
-    if as_root() {
+    if machine_has("root") {
         let shared = Shared::new(0o700, 0o600);
         shared.assert_followed(shared.replicator(0), 50);
     }
@@ -96,7 +96,7 @@ fn an_application_of_another_user_can_write_though_root_has_followed_its_databas
 
 #[test]
 fn a_replicator_of_another_user_follows_with_the_permissions_of_a_group_whoever_comes_first() {
-    if as_root() {
+    if machine_has("root") {
         let shared = Shared::new(0o2770, 0o660);
         shared.assert_followed(shared.replicator(REPLICATOR), 50);
         let mut first = shared.writer(10);
@@ -110,7 +110,7 @@ fn a_replicator_of_another_user_follows_with_the_permissions_of_a_group_whoever_
 /// It says what is missing, and the application does not feel it.
 #[test]
 fn a_replicator_that_may_not_write_beside_the_database_says_so_and_follows_once_it_may() {
-    if as_root() {
+    if machine_has("root") {
         let shared = Shared::new(0o750, 0o640);
         let replicator = shared.replicator(REPLICATOR);
         replicator.wait_for("cannot follow the database; will keep trying");
