@@ -1,6 +1,7 @@
 //! Large databases, large WALs and large transactions.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -88,8 +89,15 @@ fn a_transaction_larger_than_memory_is_followed_and_restored() {
     let replicator = Replicator::start(group.limit(&scene.replicate_command()), scene.path("log"));
     replicator.wait_for("snapshot written");
     let size = setting("LIGHTSHIP_HUGE_MIB", 200);
+    assert!(objects(scene.replica()).iter().all(|object| object.contains("/snapshots/")));
     fill(&scene, "PRAGMA wal_autocheckpoint = 0; BEGIN;", size, "COMMIT;");
     assert!(mib(&scene.path("app.db-wal")) >= size || mib(&scene.db()) >= size);
+    // A stop waits half a minute for what is not stored yet.
+    let end = Instant::now() + PATIENCE + Duration::from_secs(size);
+    while !objects(scene.replica()).iter().any(|object| object.contains("/wal/")) {
+        assert!(Instant::now() < end, "the transaction is not stored\n{}", scene.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
     scene.sql(Shell::Python, "INSERT INTO ballast VALUES ('after');");
     replicator.stop_well();
     assert_restores(&scene, group.limit(&lightship()));
