@@ -81,7 +81,8 @@ fn a_storm_of_faults_leaves_no_gap_and_overwrites_nothing_and_is_not_felt_by_the
     proxy.set(storm(setting("LIGHTSHIP_SEED", 7)));
     let seconds = setting("LIGHTSHIP_STORM_SECONDS", 8);
     let half = Duration::from_secs(seconds) / 2;
-    let mut writer = stage.scene.writer(&["--writer", "2", "--seconds", &seconds.to_string(), "--pause", "0.01", "--stay"]);
+    let mut writer =
+        stage.scene.writer(&["--writer", "2", "--seconds", &seconds.to_string(), "--pause", "0.01", "--stay"]);
     let mut peaks = [0; 2];
     for peak in &mut peaks {
         let since = Instant::now();
