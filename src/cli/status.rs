@@ -1,4 +1,4 @@
-//! `status`: what the replicator is doing, from the files that it leaves in the state folders. Nothing is sent anywhere.
+//! `status`: what the replicator is doing, from the files that it leaves in the state folders. Nothing is sent.
 //!
 //! Exit codes: 0 if all is well, else 1. JSON: an array of objects with `path`, `running` (whether a replicator lives,
 //! or null if nobody knows), `problem` (a text, or null if all is well), `wal_bytes` (size of the WAL now) and what

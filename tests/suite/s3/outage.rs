@@ -51,16 +51,19 @@ fn a_store_that_never_answers_delays_nobody() {
 }
 
 /// The store is dead for much longer than the WAL may grow: it is given up, and gets a snapshot when it is back.
+///
+/// `LIGHTSHIP_OUTAGE_COMMITS` is for how many commits; 75,000 write about 2 GB.
 #[test]
 fn a_store_that_is_dead_for_long_costs_a_bounded_wal_and_bounded_memory_and_catches_up() {
     let mut stage = Stage::new();
     stage.scene.database_keys = "max-wal-mib: 16\ncheckpoint-interval: 1s".to_owned();
     let proxy = Proxy::before(stage.server.address);
     let beside = stage.scene.path("beside");
+    let commits = setting("LIGHTSHIP_OUTAGE_COMMITS", 3000);
     stage.scene.replicas = vec![beside.clone()];
     let stage = stage.via(proxy.address);
     let replicator = stage.replicate_and_wait();
-    let mut writer = stage.scene.writer(&["--commits", "3000", "--pause", "0.002", "--stay"]);
+    let mut writer = stage.scene.writer(&["--commits", &commits.to_string(), "--pause", "0.002", "--stay"]);
     proxy.set(|_| Fault::Refuse);
     let wal = stage.scene.path("app.db-wal");
     let ended = std::sync::atomic::AtomicBool::new(false);

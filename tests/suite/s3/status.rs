@@ -63,10 +63,10 @@ fn status_of_healthy_replicas_tells_where_they_are_and_what_it_has_cost() {
 #[test]
 fn status_tells_a_dead_store_from_the_replica_beside_it_and_when_it_is_back() {
     let (stage, proxy) = two_replicas();
+    // With it the database is never let go of: whoever begins to follow asks every replica where it ends.
+    let app = stage.scene.writer(&["--commits", "1", "--stay"]);
     let replicator = stage.replicate_and_wait();
     wait_until("a snapshot in both", || are_following(&stage.scene.status(&[]).0));
-    let app = stage.scene.writer(&["--commits", "1", "--stay"]);
-    wait_until("that commit in both", || are_following(&stage.scene.status(&[]).0));
     proxy.set(|_| Fault::Refuse);
     let mut writer = stage.scene.writer(&["--writer", "2", "--commits", "30"]);
     writer.commits();
