@@ -56,7 +56,7 @@ pub struct Database {
 }
 
 /// Of each replica, the last object of another writer that is to be gone on with.
-type Others = Vec<Option<Box<Seal>>>;
+pub(super) type Others = Vec<Option<Box<Seal>>>;
 
 /// Everything that following needs; the state folder stays locked as long as this lives.
 struct Begun {
@@ -200,41 +200,8 @@ impl Database {
             fault_point!("fork-renamed");
         }
         let mut author = Author::new(state.writer());
-        let (mut points, mut others): (Vec<Option<ResumePoint>>, Vec<_>) = Default::default();
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
-        let mut unread = None;
-        // The newest state is looked for in the generation that ends last: a fork, or a generation that is not the one
-        // that was written last, goes on after all others have ended, also if the clock was set back.
-        let mut not_before = Timestamp::default();
-        for (replica, backend) in self.replicas.iter().zip(&backends) {
-            if pending.is_some() {
-                // If it cannot be read, the clock has to do.
-                let end = find_end(backend.as_ref(), author.writer, None).await.ok().flatten();
-                not_before = not_before.max(end.map_or(not_before, |end| after(end.newest)));
-                points.push(None);
-                others.push(None);
-                continue;
-            }
-            let lost = fork.map(Fork::generation);
-            let end = find_end(backend.as_ref(), author.writer, lost).await.unwrap_or_else(|error| {
-                tracing::warn!(db = %self.name(), replica = %replica.name, %error,
-                    "cannot read the replica: it gets a snapshot when it can be written again");
-                unread = Some(error);
-                None
-            });
-            if let Some(end) = end.as_ref().filter(|end| end.newest > end.point.time) {
-                not_before = not_before.max(after(end.newest));
-            }
-            let (point, other) = end.map_or((None, None), |end| (Some(end.point), end.take_over));
-            if let Some(point) = point.as_ref().filter(|_| replica.merging != Merging::Never) {
-                self.clear_leftovers(replica, backend.as_ref(), point).await;
-            }
-            points.push(point);
-            others.push(other);
-        }
-        if let Some(error) = unread.filter(|_| points.iter().all(Option::is_none)) {
-            return Err(error.into());
-        }
+        let Ends { points, mut others, not_before } = self.find_ends(&backends, author.writer, fork).await?;
         let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
         let (mut attached, keeper) = self.attach(points, &backends, not_before).await?;
         if matches!(attached.resumption, Resumption::New(_)) {
@@ -330,17 +297,6 @@ impl Database {
         }
     }
 
-    /// What an interrupted merge has left would hide from Litestream what is shipped behind it.
-    async fn clear_leftovers(&self, replica: &Replica, backend: &dyn Backend, point: &ResumePoint) {
-        match clear_leftovers(backend, point.generation, point.index).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(db = %self.name(), replica = %replica.name, removed,
-                "removed segments that an interrupted merge had left beside the merged one"),
-            Err(error) => tracing::warn!(db = %self.name(), replica = %replica.name, %error,
-                "cannot look for what an interrupted merge may have left"),
-        }
-    }
-
     fn announce(&self, log: &CommitLog, resumption: &Resumption) {
         let generation = log.generation();
         match resumption {
@@ -384,10 +340,6 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         // Only a panic ends such a task early, and a panic is a bug: it goes on where it can be seen.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-fn after(time: Timestamp) -> Timestamp {
-    Timestamp(time.0.saturating_add(1))
 }
 
 /// Where the newest of the histories ends.

@@ -3,6 +3,7 @@
 mod backend;
 mod baseline;
 mod database;
+mod ends;
 mod exec;
 mod fork;
 mod memory;

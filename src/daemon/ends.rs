@@ -1,0 +1,120 @@
+//! Where the replicas of a database end, as far as their stores say so in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use replica_backends::{Backend, Error, ErrorKind, Operation};
+use tokio::time::{self, Instant};
+
+use super::Database;
+use super::database::Others;
+use super::fork::Fork;
+use super::replica::Replica;
+use crate::follow::ResumePoint;
+use crate::host;
+use crate::ship::{HistoryEnd, Merging, clear_leftovers, find_end};
+use crate::types::{Timestamp, WriterId};
+
+/// So long others wait for a store that does not say where its history ends, once one of them has. It then gets a
+/// snapshot, which may be large; they would stand still.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Where replicas end, in the order of the configuration.
+pub(super) struct Ends {
+    /// Where each can be gone on with.
+    pub(super) points: Vec<Option<ResumePoint>>,
+    pub(super) others: Others,
+    /// The newest state is looked for in the generation that ends last: a fork, or a generation that is not the one
+    /// that was written last, goes on after all others have ended, also if the clock was set back.
+    pub(super) not_before: Timestamp,
+}
+
+impl Database {
+    /// Asks all stores at the same time.
+    ///
+    /// # Errors
+    /// If none can be read.
+    pub(super) async fn find_ends(
+        &self,
+        backends: &[Arc<dyn Backend>],
+        writer: WriterId,
+        fork: Option<&Fork>,
+    ) -> Result<Ends, Error> {
+        let is_fork = fork.is_some_and(Fork::is_pending);
+        let lost = fork.filter(|_| !is_fork).map(Fork::generation);
+        let asked = self.replicas.iter().zip(backends).map(|(replica, backend)| async move {
+            let end = find_end(backend.as_ref(), writer, lost).await?;
+            let merges = replica.merging != Merging::Never && !is_fork;
+            if let Some(end) = end.as_ref().filter(|_| merges) {
+                self.clear_leftovers(replica, backend.as_ref(), &end.point).await;
+            }
+            Ok(end)
+        });
+        let answers = in_time(asked).await;
+        let mut ends = Ends { points: Vec::new(), others: Vec::new(), not_before: Timestamp::default() };
+        let mut unread = None;
+        for (n, answer) in answers.into_iter().enumerate() {
+            let end = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
+                if !is_fork {
+                    tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, %error,
+                        "cannot read the replica: it gets a snapshot when it can be written again");
+                }
+                unread = Some(error);
+                None
+            });
+            ends.add(end, is_fork);
+        }
+        match unread {
+            // If they cannot be read, the clock has to do for a fork.
+            Some(error) if !is_fork && ends.points.iter().all(Option::is_none) => Err(error),
+            _ => Ok(ends),
+        }
+    }
+
+    /// What an interrupted merge has left would hide from Litestream what is shipped behind it.
+    async fn clear_leftovers(&self, replica: &Replica, backend: &dyn Backend, point: &ResumePoint) {
+        match clear_leftovers(backend, point.generation, point.index).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(db = %self.name(), replica = %replica.name, removed,
+                "removed segments that an interrupted merge had left beside the merged one"),
+            Err(error) => tracing::warn!(db = %self.name(), replica = %replica.name, %error,
+                "cannot look for what an interrupted merge may have left"),
+        }
+    }
+}
+
+impl Ends {
+    fn add(&mut self, end: Option<HistoryEnd>, is_fork: bool) {
+        if let Some(end) = end.as_ref().filter(|end| is_fork || end.newest > end.point.time) {
+            self.not_before = self.not_before.max(Timestamp(end.newest.0.saturating_add(1)));
+        }
+        let (point, other) = end.filter(|_| !is_fork).map_or((None, None), |end| (Some(end.point), end.take_over));
+        self.points.push(point);
+        self.others.push(other);
+    }
+}
+
+/// The answers of all, or of those that come in time after the first that is no error.
+async fn in_time<T>(asked: impl Iterator<Item = impl Future<Output = Result<T, Error>>>) -> Vec<Option<Result<T, Error>>> {
+    let mut waiting: FuturesUnordered<_> = asked.enumerate().map(|(n, end)| async move { (n, end.await) }).collect();
+    let mut answers: Vec<_> = (0..waiting.len()).map(|_| None).collect();
+    let mut until = None;
+    loop {
+        let next = match until {
+            None => waiting.next().await,
+            Some(until) => time::timeout_at(until, waiting.next()).await.ok().flatten(),
+        };
+        let Some((n, answer)) = next else { return answers };
+        if answer.is_ok() && until.is_none() {
+            until = Some(Instant::from(host::now()) + PATIENCE);
+        }
+        answers[n] = Some(answer);
+    }
+}
+
+fn late(backend: &dyn Backend) -> Error {
+    let text = format!("the store has not answered {PATIENCE:?} after another one did");
+    Error::new(ErrorKind::Unavailable, Operation::List, "", backend.location(), text)
+}
