@@ -145,7 +145,8 @@ fn cut_again_and_again(on: On) {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_reported_as_stored() {
-    if machine_has("loop") && in_mount_namespace("disks::power::a_power_cut_loses_nothing_that_was_reported_as_stored") {
+    if machine_has("loop") && in_mount_namespace("disks::power::a_power_cut_loses_nothing_that_was_reported_as_stored")
+    {
         cut_again_and_again(On::Replica);
     }
 }
@@ -163,7 +164,9 @@ fn a_power_cut_that_sets_the_database_back_leaves_a_replica_that_follows_it() {
 /// That nothing is lost is not because the disk has everything anyway: without the syncs it has not.
 #[test]
 fn without_syncs_a_power_cut_loses_what_was_reported_as_stored() {
-    if !machine_has("loop") || !in_mount_namespace("disks::power::without_syncs_a_power_cut_loses_what_was_reported_as_stored") {
+    if !machine_has("loop")
+        || !in_mount_namespace("disks::power::without_syncs_a_power_cut_loses_what_was_reported_as_stored")
+    {
         return;
     }
     let disk = Disk::new();
@@ -178,7 +181,9 @@ fn without_syncs_a_power_cut_loses_what_was_reported_as_stored() {
 /// The disk of the state folder dies, and stays dead: what has to be stored is stored all the same.
 #[test]
 fn a_state_folder_whose_disk_dies_does_not_stop_the_shipping() {
-    if !machine_has("loop") || !in_mount_namespace("disks::power::a_state_folder_whose_disk_dies_does_not_stop_the_shipping") {
+    if !machine_has("loop")
+        || !in_mount_namespace("disks::power::a_state_folder_whose_disk_dies_does_not_stop_the_shipping")
+    {
         return;
     }
     let disk = Disk::new();
