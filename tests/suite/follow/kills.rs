@@ -76,7 +76,11 @@ fn killed_replicator_continues_its_generation_when_the_wal_has_gone() {
     let log = scene.log();
     let differences = log.matches("how=Difference").count();
     println!("{commits} commits, {} kills, {differences} differences, {} indexes", kills(), indexes(scene.replica()));
-    assert_eq!(generations(scene.replica()).len(), 1, "{log}");
+    // A life that was too short to keep the hashes of its pages may leave more behind than the small database is worth.
+    let is_cheaper = |line: &&str| line.contains("new generation") && line.contains("a snapshot costs");
+    let cheaper = log.lines().filter(is_cheaper).count();
+    assert!(generations(scene.replica()).len() <= 1 + cheaper, "{log}");
+    assert!(cheaper <= 1 + kills() as usize / 50, "{log}");
     assert!(differences > 0, "{log}");
 }
 
