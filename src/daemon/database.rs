@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 use super::baseline::Keeper;
+use super::ends::Ends;
 use super::fork::Fork;
 use super::names::fresh_writer;
 use super::not_now::NotNow;
@@ -24,9 +25,9 @@ use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
 use crate::host;
 use crate::segment::Seal;
-use crate::ship::{Author, Conflict, Merges, Merging, Shipper, clear_leftovers, find_end};
+use crate::ship::{Author, Conflict, Merges, Shipper};
 use crate::sqlite::{Connection, DatabaseHeader};
-use crate::types::{Clock, Position, Timestamp};
+use crate::types::{Clock, Position};
 
 /// How long a stop waits for the replicas to get the last commits.
 const DRAIN: Duration = Duration::from_secs(30);

@@ -35,7 +35,7 @@ impl Connection {
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         (lock.l_type, lock.l_whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
         (lock.l_start, lock.l_len) = (SHARED_FIRST, SHARED_BYTES);
-        // Not by way of rustix, to which it is a bug that the kernel names no process: an open file's lock has none.
+        // Not by way of rustix, for which the kernel always names a process: the lock of an open file has none.
         // SAFETY: the descriptor is open, and the kernel reads and writes one `flock` during the call.
         let code = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
         if code != 0 {

@@ -1,9 +1,8 @@
-//! What stands beside merged objects: segments that a merge has left, and ranges before a gap.
+//! What stands beside merged objects: segments that a merge has left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Duration;
 
 use lightship::history::{Target, covers};
 use lightship::restore::{NamedBackend, RestoreRequest, Silent, restore};
@@ -59,47 +58,6 @@ async fn a_position_behind_what_a_merge_has_left_is_restored() {
     restore(&[replica], &request, &Silent).await.unwrap();
     let commit = (outer.commits[at].time.0 - Stage::time(0).0) / 1000;
     assert_is_state(&output, commit);
-}
-
-/// A replica dies when it has got a range, and before it has got the end of the last index of it. What comes later is
-/// behind a gap, before which the range ends as well as the segments.
-#[tokio::test]
-async fn a_range_that_ends_before_a_gap_is_no_damage() {
-    let mut stage = Stage::new();
-    stage.limits.checkpoint_pages = 60;
-    stage.limits.merge_intervals = [Some(Duration::from_secs(20)), None, None];
-    (stage.limits.tail_bytes, stage.limits.wal_bytes) = (4 << 10, 400 << 10);
-    // 0: it lives; 1: it is dead; 2: it lives again.
-    let life = Arc::new(AtomicU8::new(0));
-    let dead = Arc::new(AtomicBool::new(false));
-    let (state, died) = (Arc::clone(&life), Arc::clone(&dead));
-    let backend = Faulty::new(Arc::clone(&stage.backend), move |call| {
-        let is_range = call.operation == Operation::Put && call.key.starts_with("lightship/ranges/");
-        if is_range && state.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            died.store(true, Ordering::SeqCst);
-            return None;
-        }
-        (state.load(Ordering::SeqCst) == 1).then_some(Fault::Before(ErrorKind::Unavailable))
-    });
-    let mut running = stage.start_on(Arc::new(backend)).await;
-    while !dead.load(Ordering::SeqCst) {
-        stage.commit_unless(&mut running, &dead).await;
-        assert!(stage.commits < 400, "there was no range");
-    }
-    for _ in 0..700 {
-        stage.commit_unless(&mut running, &dead).await;
-        tokio::task::yield_now().await;
-    }
-    life.store(2, Ordering::SeqCst);
-    for _ in 0..10 {
-        stage.commit(&mut running).await;
-    }
-    running.stop().await;
-    let gap = |key: &String| seal(&std::fs::read(stage.replica().join(key)).unwrap()).is_gap();
-    let gaps = stage.keys().iter().filter(|key| key.contains("/wal/") && gap(key)).count();
-    assert_eq!(gaps, 2, "one where the history ends, and one before the snapshot: {:?}", stage.keys());
-    assert_sound(&stage).await;
-    stage.check(stage.commits).await;
 }
 
 /// A merge fails, and while it is undone the store fails again. The merged object was replaced by its first segment

@@ -285,9 +285,8 @@ impl App {
         let short: String = statements.chars().take(60).map(|c| if c == '\n' { ' ' } else { c }).collect();
         self.trace.add("app", format_args!("{number}: {short}{}", said(&done)));
         if let Err(error) = &done {
-            let code = error.sqlite_error_code();
-            let is_damage =
-                matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure));
+            let damages = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase, ErrorCode::SystemIoFailure];
+            let is_damage = error.sqlite_error_code().is_some_and(|code| damages.contains(&code));
             // Not a panic: SQLite may be calling us.
             self.damage = self.damage.take().or_else(|| is_damage.then(|| error.to_string()));
         }
