@@ -97,7 +97,9 @@ impl Ends {
 }
 
 /// The answers of all, or of those that come in time after the first that is no error.
-async fn in_time<T>(asked: impl Iterator<Item = impl Future<Output = Result<T, Error>>>) -> Vec<Option<Result<T, Error>>> {
+async fn in_time<T>(
+    asked: impl Iterator<Item = impl Future<Output = Result<T, Error>>>,
+) -> Vec<Option<Result<T, Error>>> {
     let mut waiting: FuturesUnordered<_> = asked.enumerate().map(|(n, end)| async move { (n, end.await) }).collect();
     let mut answers: Vec<_> = (0..waiting.len()).map(|_| None).collect();
     let mut until = None;
