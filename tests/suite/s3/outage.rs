@@ -50,6 +50,30 @@ fn a_store_that_never_answers_delays_nobody() {
     a_dead_store_delays_nobody(Fault::Hang);
 }
 
+/// The stores were asked one after the other where their histories end. While one did not answer nobody followed, and
+/// the replica beside it stood still.
+#[test]
+fn a_store_that_does_not_answer_at_the_start_keeps_nobody_waiting_for_long() {
+    let stage = Stage::new();
+    let proxy = Proxy::before(stage.server.address);
+    let mut stage = stage.via(proxy.address);
+    let beside = stage.scene.path("beside");
+    stage.scene.replicas = vec![beside.clone()];
+    let replicator = stage.replicate_and_wait();
+    wait_until("both snapshots", || stage.scene.log().matches("snapshot written").count() == 2);
+    replicator.kill();
+    proxy.set(|_| Fault::Hang);
+    let replicator = stage.replicate();
+    let mut writer = stage.scene.writer(&["--commits", "50", "--stay"]);
+    writer.commits();
+    let source = chain_length(&read_while_live(&stage.scene));
+    replicator.wait_for("has not answered");
+    wait_until("the file replica to have everything", || {
+        stage.scene.restored_from(&beside, &[]).is_ok_and(|bytes| chain_length(&bytes) == source)
+    });
+    proxy.set(|_| Fault::None);
+}
+
 /// The store is dead for much longer than the WAL may grow: it is given up, and gets a snapshot when it is back.
 ///
 /// `LIGHTSHIP_OUTAGE_COMMITS` is for how many commits; 75,000 write about 2 GB.
