@@ -159,11 +159,11 @@ impl Database {
                 return !behind;
             }
             let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
-            tokio::select! {
-                () = time::sleep(wait) => {}
-                () = wake.notified() => {}
+            tokio::select! { biased;
                 // Where there was no database a moment ago there may be one now.
-                _ = stop.changed() => if behind { return false },
+                Ok(()) = stop.changed() => if behind { return false },
+                () = wake.notified() => {}
+                () = time::sleep(wait) => {}
             }
         }
     }

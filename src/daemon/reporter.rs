@@ -154,7 +154,7 @@ async fn report_on(database: Database, report: Arc<Report>) {
     let mut log: Option<watch::Receiver<u64>> = None;
     let mut said = false;
     loop {
-        tokio::select! {
+        tokio::select! { biased;
             () = report.news.notified() => log = subscribe(&report),
             changed = changes(&mut log) => if !changed { log = None },
         }

@@ -105,10 +105,10 @@ pub async fn rest(seen: &Fingerprint, poll: Duration, wake: &Notify, stop: &mut 
         if *stop.borrow() {
             return true;
         }
-        tokio::select! {
+        tokio::select! { biased;
+            Ok(()) = stop.changed() => {}
             () = wake.notified() => {}
             () = time::sleep(poll) => {}
-            _ = stop.changed() => {}
         }
     }
 }

@@ -140,7 +140,7 @@ impl Looks {
         let (mut seals, mut seen) = (Seals::default(), 0);
         let mut due = Instant::from(host::now()) + self.retention.check_interval;
         loop {
-            tokio::select! {
+            tokio::select! { biased;
                 () = time::sleep_until(due) => {}
                 changed = followed.changed() => {
                     let Ok(()) = changed else { return };

@@ -92,11 +92,8 @@ impl Database {
                 [tick.again_at, leave.not_yet().filter(|_| alone)].into_iter().flatten().fold(poll, Instant::min);
             let waits = alone || follower.waits_for_shippers();
             news.borrow_and_update();
-            tokio::select! {
-                () = wake.notified() => glances = 0,
-                () = time::sleep_until(until.into()) => {}
-                _ = news.changed(), if waits => {}
-                _ = stop.changed() => {}
+            // In this order: a database that is written to all the time wakes us all the time.
+            tokio::select! { biased;
                 Some(shipped) = shippers.join_next() => {
                     match shipped {
                         Ok(Err(conflict)) => return ended(Ended::Conflict(conflict), follower, keeper),
@@ -104,6 +101,10 @@ impl Database {
                         Err(error) => std::panic::resume_unwind(error.into_panic()),
                     }
                 }
+                Ok(()) = stop.changed() => {}
+                Ok(()) = news.changed(), if waits => {}
+                () = wake.notified() => glances = 0,
+                () = time::sleep_until(until.into()) => {}
             }
         }
     }

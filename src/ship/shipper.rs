@@ -101,9 +101,9 @@ impl Shipper {
                     self.merge_all().await;
                     return Ok(());
                 }
-                tokio::select! {
-                    _ = news.changed() => {}
-                    _ = stop.changed() => {}
+                tokio::select! { biased;
+                    Ok(()) = stop.changed() => {}
+                    Ok(()) = news.changed() => {}
                     () = time::sleep(REST), if self.keeps_for_merging() => self.merge_all().await,
                 }
                 continue;
@@ -113,9 +113,9 @@ impl Shipper {
                 && let Some(wait) = last_start.and_then(|at| self.sync_interval.checked_sub(host::since(at)))
             {
                 // Leading edge: only what follows an upload closely waits, and gathers commits meanwhile.
-                tokio::select! {
+                tokio::select! { biased;
+                    Ok(()) = stop.changed() => {}
                     () = time::sleep(wait) => {}
-                    _ = stop.changed() => {}
                 }
                 last_start = None;
                 continue;
@@ -134,9 +134,9 @@ impl Shipper {
                         return Ok(());
                     }
                     let wait = RETRY_FIRST.saturating_mul(1 << failures.min(12)).min(RETRY_MAX);
-                    tokio::select! {
+                    tokio::select! { biased;
+                        Ok(()) = stop.changed() => {}
                         () = time::sleep(wait.mul_f64(fastrand::f64() * 0.5 + 0.5)) => {}
-                        _ = stop.changed() => {}
                     }
                 }
             }
