@@ -146,11 +146,8 @@ impl Database {
                 Err(reason) => {
                     // What was committed meanwhile is not known.
                     behind |= !matches!(reason, NotNow::Missing | NotNow::Empty);
-                    let text = reason.to_string();
-                    if text != said {
-                        self.say(&reason);
-                        times.report.waits(&reason);
-                        said = text;
+                    if said != reason.to_string() {
+                        said = self.say(&reason, &times.report);
                     }
                     failures += 1;
                 }
@@ -172,11 +169,14 @@ impl Database {
         self.path.display()
     }
 
-    fn say(&self, reason: &NotNow) {
+    /// Says why it is not followed; returns that in words.
+    fn say(&self, reason: &NotNow, report: &Report) -> String {
+        report.waits(reason);
         match reason {
             NotNow::Missing | NotNow::Empty => tracing::info!(db = %self.name(), "waiting: {reason}"),
             _ => tracing::error!(db = %self.name(), error = %reason, "cannot follow the database; will keep trying"),
         }
+        reason.to_string()
     }
 
     fn start_watching(&self, watcher: &Watcher, wake: &Arc<Notify>) {
