@@ -77,9 +77,9 @@ impl Simulated for Machine {
         Box::pin(async move {
             wait(before).await;
             if receives {
-                in_turns(work).await
+                in_turns(work).await;
             } else {
-                work()
+                work();
             }
             wait(after).await;
         })
