@@ -41,22 +41,23 @@ pub fn continues_at(seal: &Seal) -> Option<(Index, Offset)> {
 }
 
 impl Shipper {
-    /// Makes sure that nobody can continue an index that is finished before `name`, which is of a later one.
+    /// Makes sure that nobody can continue an index that is finished before `name`, which is of a later one. False if
+    /// the replica was given up meanwhile: nobody knows where the index before ends, so no segment may begin another.
     pub(super) async fn end_index_before(
         &self,
         name: &ObjectName,
         page_size: PageSize,
         order: ByteOrder,
-    ) -> Result<(), Failure> {
-        let Some((index, mark)) = self.log.place(self.replica) else { return Ok(()) };
+    ) -> Result<bool, Failure> {
+        let Some((index, mark)) = self.log.place(self.replica) else { return Ok(false) };
         // At offset 0 the end of the index before is there already. Behind 4 GiB there is no name that could be taken.
         if index >= name.index() || mark.offset == Offset(0) || mark.offset >= Offset::LIMIT {
-            return Ok(());
+            return Ok(true);
         }
         let end = end_of(name.generation(), (index, &mark), (page_size, order), &self.author);
         match self.put_end(&end).await? {
-            None => Ok(()),
-            Some(there) if is_same_end(&there, &end) => Ok(()),
+            None => Ok(true),
+            Some(there) if is_same_end(&there, &end) => Ok(true),
             Some(there) => Err(self.conflict(&ObjectName::Segment(end.generation, index, mark.offset), Some(&there))),
         }
     }

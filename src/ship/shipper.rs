@@ -169,7 +169,9 @@ impl Shipper {
     async fn ship_segment(&self, segment: Encoded) -> Result<Option<Encoded>, Failure> {
         let Encoded { plan, body } = segment;
         let name = ObjectName::Segment(plan.generation, plan.index, plan.from.offset);
-        self.end_index_before(&name, plan.header.page_size, plan.header.order).await?;
+        if !self.end_index_before(&name, plan.header.page_size, plan.header.order).await? {
+            return Ok(None);
+        }
         let ahead = async {
             match self.log.work_behind(&plan, SEGMENT_BYTES) {
                 Work::Segment(next) if next.raw_bytes() >= FULL_BYTES => self.encode(*next).await,

@@ -20,7 +20,7 @@ mod world;
 use world::{Violation, run};
 
 /// Without a setting: from this one on, as many as take some seconds.
-const FIRST_SEED: u64 = 10;
+const FIRST_SEED: u64 = 1;
 const SEEDS: u64 = 30;
 
 fn number(name: &str) -> Option<u64> {
