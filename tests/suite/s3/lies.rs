@@ -41,7 +41,7 @@ fn a_deletion_that_does_not_happen_is_noticed_and_tried_again_when_the_next_look
     proxy.set(lies_about_deletion(&asked));
     let replicator = stage.replicate_and_wait();
     let first = stage.keys().into_iter().find(|key| key.contains("/snapshots/")).unwrap();
-    let mut writer = stage.scene.writer(&["--seconds", "3", "--pause", "0.01", "--stay"]);
+    let mut writer = stage.scene.writer(&["--seconds", "6", "--pause", "0.01", "--stay"]);
     writer.commits();
     replicator.wait_for("the store says that objects were deleted, but still lists them");
     // Nothing is shipped any more, and what is left is still asked for: once a look, of which there is one a second.
