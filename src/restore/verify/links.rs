@@ -22,7 +22,8 @@ impl Walk {
             }
             // So that Litestream finds the snapshot behind a gap, the index before it is taken too.
             _ if self.is_gap_filler(seal) => return,
-            (At::Gap, ObjectName::Snapshot(_, index)) => self.arrive_behind_gap(index, seal.time),
+            // What comes behind a gap continues nothing.
+            (At::Gap, ObjectName::Snapshot(..)) => self.hashes = None,
             _ => self.arrive_at_index(name, seal),
         }
         if let (index, Offset(0)) = seal.from {
@@ -32,18 +33,6 @@ impl Walk {
 
     fn is_gap_filler(&self, seal: &Seal) -> bool {
         seal.is_gap() && seal.from.1 == Offset(0) && (self.at == At::Gap || self.may_end_here(seal.time))
-    }
-
-    /// What comes behind a gap continues nothing.
-    fn arrive_behind_gap(&mut self, index: Index, time: Timestamp) {
-        self.hashes = None;
-        let ended = self.before.as_ref().map(|(_, seal)| seal.to.0);
-        let filler = index.get().checked_sub(1).and_then(Index::new).filter(|filler| ended < Some(*filler));
-        let may_be_missing = ended.is_some_and(|ended| self.context.ends.contains(&ended)) || self.may_be_missing(time);
-        if let Some(filler) = filler.filter(|_| !may_be_missing) {
-            let missing = plan_key(&ObjectName::Segment(self.generation, filler, Offset(0)));
-            self.checked.fault(missing, &"it is missing: without it Litestream does not find the snapshot behind it");
-        }
     }
 
     fn within_index(&self, name: ObjectName, seal: &Seal) -> Option<String> {
