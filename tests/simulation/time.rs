@@ -30,6 +30,11 @@ impl WallClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Of the millisecond at hand so many nanoseconds have passed. What differs here may make a difference later.
+    pub fn nanos(&self) -> u32 {
+        self.lock().now().subsec_nanos() % 1_000_000
+    }
+
     /// Called within a runtime: from now on time passes as there.
     pub fn enter(&self) {
         self.lock().began = Some(tokio::time::Instant::now());
