@@ -1,8 +1,9 @@
 //! The real code of following, shipping, merging, retention and restoring, on one thread and in a time of its own:
 //! what an application, its machine and its stores do, and in which order, is decided by a seed.
 //!
-//! `LIGHTSHIP_SEEDS=10000 cargo nextest run --test simulation` runs so many seeds (also `LIGHTSHIP_SEED=4711
-//! LIGHTSHIP_SEEDS=1`, from this one on); `LIGHTSHIP_SEED=4711` alone replays one; `LIGHTSHIP_TRACE=1` shows all of it.
+//! `LIGHTSHIP_SEEDS=10000 LIGHTSHIP_PROCESSES=2 cargo nextest run --profile long --test simulation whatever_happens`
+//! runs so many seeds, in two processes (with `LIGHTSHIP_SEED=4711` from this one on); `LIGHTSHIP_SEED=4711` alone
+//! replays one, and `LIGHTSHIP_TRACE=1` shows all that happens in it.
 #![allow(clippy::unwrap_used)]
 
 mod app;
@@ -10,6 +11,7 @@ mod check;
 mod machine;
 mod oracle;
 mod presence;
+mod processes;
 mod replicator;
 mod sql;
 mod store;
@@ -44,29 +46,40 @@ fn whatever_happens_everything_that_was_shipped_is_restored() {
         (Some(seed), count) => (seed..seed + count.unwrap_or(1)).collect(),
         (None, Some(count)) => (FIRST_SEED..FIRST_SEED + count).collect(),
     };
-    let mut failed = Vec::new();
-    for &seed in &seeds {
-        if seed % 500 == 0 {
-            println!("seed {seed} begins");
-        }
-        if let Err(violation) = run(seed) {
-            println!("{}\n", describe(seed, &violation));
-            failed.push(seed);
-        }
-    }
+    let failed = match number("LIGHTSHIP_PROCESSES") {
+        Some(processes) => processes::run_all(&seeds, processes),
+        None => run_all(&seeds),
+    };
     assert!(failed.is_empty(), "{} of {} seeds: {failed:?}", failed.len(), seeds.len());
 }
 
-/// Not seed 4: there two timers fall into one millisecond, and their order depends on where in a millisecond the run
-/// began.
+/// Runs `seeds`, and returns those that fail.
+fn run_all(seeds: &[u64]) -> Vec<u64> {
+    let mut failed = Vec::new();
+    for &seed in seeds {
+        match run(seed) {
+            Ok(trace) if seeds.len() == 1 && std::env::var_os("LIGHTSHIP_TRACE").is_some() => {
+                println!("{}", trace.tail())
+            }
+            Ok(_) => {}
+            Err(violation) => {
+                println!("{}\n", describe(seed, &violation));
+                failed.push(seed);
+            }
+        }
+    }
+    failed
+}
+
 #[test]
 fn a_seed_decides_everything() {
-    let seed = 3;
-    let trace = || run(seed).map_or_else(|violation| violation.trace.lines(), |trace| trace.lines());
-    let (first, second) = (trace(), trace());
-    let differ = first.iter().zip(&second).position(|(first, second)| first != second);
-    if let Some(at) = differ {
-        panic!("seed {seed}, step {at}:\n{}\n{}", first[at], second[at]);
+    for seed in [3, 4, 11, 30, 263] {
+        let trace = || run(seed).map_or_else(|violation| violation.trace.lines(), |trace| trace.lines());
+        let (first, second) = (trace(), trace());
+        let differ = first.iter().zip(&second).position(|(first, second)| first != second);
+        if let Some(at) = differ {
+            panic!("seed {seed}, step {at}:\n{}\n{}", first[at], second[at]);
+        }
+        assert_eq!(first.len(), second.len(), "seed {seed}");
     }
-    assert_eq!(first.len(), second.len(), "seed {seed}");
 }
