@@ -10,6 +10,8 @@ mod app;
 mod check;
 mod machine;
 mod oracle;
+mod overlap;
+mod power;
 mod presence;
 mod processes;
 mod replicator;
@@ -19,13 +21,14 @@ mod time;
 mod trace;
 mod world;
 
-use world::{Violation, run};
+use world::{HARM_FROM, Violation, run};
 
 /// Without a setting: from this one on, as many as take some seconds.
 const FIRST_SEED: u64 = 1;
 const SEEDS: u64 = 30;
+const HARMFUL: u64 = 10;
 /// Seeds that have found something, and are no longer among the first.
-const FOUND: [u64; 1] = [263];
+const FOUND: [u64; 5] = [80, 129, 135, 138, 263];
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no number")))
@@ -42,7 +45,7 @@ fn describe(seed: u64, violation: &Violation) -> String {
 #[test]
 fn whatever_happens_everything_that_was_shipped_is_restored() {
     let seeds: Vec<u64> = match (number("LIGHTSHIP_SEED"), number("LIGHTSHIP_SEEDS")) {
-        (None, None) => (FIRST_SEED..FIRST_SEED + SEEDS).chain(FOUND).collect(),
+        (None, None) => (FIRST_SEED..FIRST_SEED + SEEDS).chain(FOUND).chain(HARM_FROM..HARM_FROM + HARMFUL).collect(),
         (Some(seed), count) => (seed..seed + count.unwrap_or(1)).collect(),
         (None, Some(count)) => (FIRST_SEED..FIRST_SEED + count).collect(),
     };
