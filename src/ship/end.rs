@@ -113,15 +113,31 @@ impl Shipper {
         Ok(())
     }
 
-    /// Once a snapshot is there, behind a gap perhaps: Litestream is to find it.
+    /// Once a snapshot is there, behind a gap perhaps: Litestream is to find it. And nobody else may have begun the
+    /// generation here at a later index meanwhile, because another replica has it, too: a generation that has nothing
+    /// yet has no end whose name could be taken. The snapshot has come too late then, and is taken back.
     pub(super) async fn bridge_before(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
         let last = last_object(self.backend.as_ref(), ticket.generation, Foreign::Unread).await;
-        let last = last.map_err(Failure::Retry)?;
-        if let Some(unbridged) = last.and_then(|last| Unbridged::of(&last)) {
+        let Some(last) = last.map_err(Failure::Retry)? else { return Ok(()) };
+        if last.name.index() > ticket.index {
+            return self.take_back(ticket, &last).await;
+        }
+        if let Some(unbridged) = Unbridged::of(&last) {
             bridge(self.backend.as_ref(), &unbridged, &self.author).await.map_err(Failure::Retry)?;
             fault_point!("gap-bridged");
         }
         Ok(())
+    }
+
+    async fn take_back(&self, ticket: &SnapshotTicket, last: &LastObject) -> Result<(), Failure> {
+        let late = ObjectName::Snapshot(ticket.generation, ticket.index);
+        let behind = ObjectName::Segment(ticket.generation, ticket.index, Offset(0)).key().unwrap_or_default();
+        let is_alone = self.backend.head(&behind).await.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if let Some(key) = late.key().filter(|_| is_alone) {
+            // If that fails, what is behind it can be restored all the same.
+            let _ = self.backend.delete(&[key]).await;
+        }
+        Err(self.conflict(&last.name, last.seal.as_ref()))
     }
 
     async fn put_gap(&self, gap: &Seal) -> Result<(), Failure> {
