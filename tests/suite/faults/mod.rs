@@ -14,16 +14,19 @@ use crate::follow::scene::*;
 use crate::follow::writers::replicate_and_follow;
 use stage::*;
 
-/// Following, handing over and shipping.
-const FOLLOWING: [&str; 18] = [
-    "handover-pinned",
-    "handover-copied",
+/// Handing over with the write lock.
+const SEALING: [&str; 6] = [
     "handover-sealing",
     "handover-captured",
     "handover-checkpointed",
     "handover-guarding",
     "handover-guarded",
     "handover-unlocked",
+];
+/// Following, handing over and shipping.
+const FOLLOWING: [&str; 12] = [
+    "handover-pinned",
+    "handover-copied",
     "restart-pinned",
     "restart-followed",
     "ship-encoded",
@@ -77,6 +80,11 @@ const REMEMBERING: [&str; 3] = ["written-synced", "written-renamed", "written-ap
 fn killed_at_any_step_of_following_and_shipping_it_loses_nothing() {
     let stage = Stage::new("");
     for round in 0..rounds() {
+        for place in SEALING {
+            let writer = stage.fast_writer();
+            stage.die(place, nth(round, 9));
+            stage.recover(place, writer);
+        }
         for place in FOLLOWING {
             // The pages are kept once a minute.
             let most = if place.starts_with("pages") { 1 } else { 9 };
