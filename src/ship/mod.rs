@@ -1,5 +1,6 @@
 //! Shipping: entries of the commit log become objects of a replica, in order and sealed.
 
+mod bridge;
 mod claim;
 mod end;
 mod merge;
@@ -13,6 +14,7 @@ mod status;
 mod stream;
 mod take_over;
 
+pub use bridge::{Unbridged, bridge};
 pub use merge::{Merges, Merging, clear_leftovers};
 pub use prune::{Pruned, prune};
 pub use resume::{HistoryEnd, find_end};
