@@ -1,5 +1,7 @@
 //! The driver on a real S3 server.
 
+mod large;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
