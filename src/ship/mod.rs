@@ -12,12 +12,14 @@ mod snapshot;
 mod status;
 mod stream;
 mod take_over;
+mod unfinished;
 
 pub use merge::{Merges, Merging, clear_leftovers};
 pub use prune::{Pruned, prune};
 pub use resume::{HistoryEnd, find_end};
 pub use shipper::{Conflict, Shipper};
 pub use status::{Failing, ReplicaStatus, Verdict};
+pub use unfinished::abort_stale;
 
 use crate::types::{Position, WriterId};
 

@@ -15,3 +15,4 @@ mod proxy;
 pub mod server;
 mod stage;
 mod status;
+mod unfinished;
