@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::proxy::{Fault, Proxy, Request};
+use super::proxy::{Fault, Proxy};
 use super::stage::*;
 
 /// A database whose snapshot has some five parts.
@@ -26,10 +26,6 @@ fn doctor_says(stage: &Stage) -> String {
     line.unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 
-fn is_part(request: &Request) -> bool {
-    request.method == "PUT" && request.target.contains("partNumber=")
-}
-
 #[test]
 fn an_upload_that_is_killed_again_and_again_leaves_nothing_visible_and_doctor_lists_what_is_left_of_it() {
     let stage = Stage::new();
@@ -38,11 +34,11 @@ fn an_upload_that_is_killed_again_and_again_leaves_nothing_visible_and_doctor_li
     let stage = stage.via(proxy.address);
     assert!(doctor_says(&stage).trim().starts_with("ok"));
     let holder = stage.scene.writer(&["--commits", "1", "--stay"]);
-    proxy.set(|request| if is_part(request) { Fault::Delay(Duration::from_millis(150)) } else { Fault::None });
+    proxy.set(|request| if request.is_part() { Fault::Delay(Duration::from_millis(150)) } else { Fault::None });
     for kill in 0..10 {
-        let before = proxy.requests().iter().filter(|request| is_part(request)).count();
+        let before = proxy.requests().iter().filter(|request| request.is_part()).count();
         let replicator = stage.replicate();
-        let parts = || proxy.requests().iter().filter(|request| is_part(request)).count() - before;
+        let parts = || proxy.requests().iter().filter(|request| request.is_part()).count() - before;
         wait_until("some parts", || parts() > kill % 4);
         replicator.kill();
         let visible: Vec<_> = stage.keys().into_iter().filter(|key| key.contains("/generations/")).collect();
