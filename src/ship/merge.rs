@@ -100,6 +100,11 @@ impl Merges {
         Self { merging, ..Self::default() }
     }
 
+    /// When small segments become larger ones.
+    pub(super) fn merging(&self) -> Merging {
+        self.merging
+    }
+
     /// Takes note of a segment that has been put; `bytes` is `None` if it is not known byte by byte.
     fn add(&mut self, name: ObjectName, raw_bytes: u64, bytes: Option<Bytes>) {
         let same = |part: &Part| (part.name.generation(), part.name.index()) == (name.generation(), name.index());

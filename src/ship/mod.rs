@@ -1,6 +1,7 @@
 //! Shipping: entries of the commit log become objects of a replica, in order and sealed.
 
 mod claim;
+mod confirm;
 mod end;
 mod merge;
 mod prune;
