@@ -50,6 +50,11 @@ impl Growth {
         (self.frames, self.commits, self.seen) = (0, 0, now);
     }
 
+    /// How long no frame has been captured.
+    pub(super) fn quiet_for(&self, now: Instant) -> Duration {
+        now.duration_since(self.seen)
+    }
+
     /// Takes note of how long a handover took.
     pub(super) fn handed_over(&mut self, took: Duration) {
         self.took = (self.took + took) / 2;

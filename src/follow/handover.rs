@@ -90,17 +90,15 @@ impl Follower {
     pub(super) fn hand_over(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let began = host::now();
         let reached = self.hold == Hold::Guarded || self.reach_guard(now)?;
-        let wanted = self.log.snapshot_wanted();
         if reached {
-            self.offer(wanted, None);
-        } else if let Some(reason) = wanted {
+            self.guarded();
+        } else if let Some(reason) = self.log.snapshot_wanted() {
             let since = *self.snapshot_wanted_since.get_or_insert_with(host::now);
             if host::since(since) >= GUARD_PATIENCE {
                 self.offer_beside_wal(reason, now)?;
             }
         }
         if reached {
-            (self.failures, self.handover_at) = (0, host::now());
             self.growth.handed_over(host::since(began));
             tracing::debug!(db = %self.path.display(), took = ?host::since(began), wal_bytes = self.wal_bytes(),
                 "handed over");
@@ -113,6 +111,12 @@ impl Follower {
             self.not_before = host::now() + wait;
         }
         Ok(reached)
+    }
+
+    /// What follows a handover.
+    pub(super) fn guarded(&mut self) {
+        (self.failures, self.handover_at) = (0, host::now());
+        self.offer(self.log.snapshot_wanted(), None);
     }
 
     fn reach_guard(&mut self, now: Timestamp) -> Result<bool, Lost> {
@@ -247,7 +251,7 @@ impl Follower {
     ///
     /// The new transaction is a true pin: frames have been appended behind the old mark, and they cannot have been
     /// copied back while the old pin was held.
-    fn move_pin(&mut self, now: Timestamp) -> Result<(), Lost> {
+    pub(super) fn move_pin(&mut self, now: Timestamp) -> Result<(), Lost> {
         let Hold::Pinned { mark } = self.hold else { return Ok(()) };
         let index = self.lines[self.held].wal_index()?;
         if index.frames <= mark {
@@ -317,7 +321,7 @@ impl Follower {
     }
 
     /// Everything is captured, shipped or in memory, and copied back, and the transaction in hand began after that.
-    fn guard(&mut self, _everything_is_safe: SealPermit) -> Result<(), Lost> {
+    pub(super) fn guard(&mut self, _everything_is_safe: SealPermit) -> Result<(), Lost> {
         self.close_index()?;
         self.hold = Hold::Guarded;
         self.first_page.clear();

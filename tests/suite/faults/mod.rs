@@ -35,6 +35,8 @@ const FOLLOWING: [&str; 18] = [
     "pages-staged",
     "pages-renamed",
 ];
+/// A checkpoint of the application's waits for the pin.
+const GIVING_WAY: [&str; 2] = ["way-pinned", "way-given"];
 /// Objects of a file replica on their way to the disk.
 const STORING: [&str; 5] = ["file-created", "file-written", "file-synced", "file-named", "file-deleted"];
 /// Snapshots, merged ranges, retention, and pieces of large objects.
@@ -79,6 +81,18 @@ fn killed_at_any_step_of_following_and_shipping_it_loses_nothing() {
             // The pages are kept once a minute.
             let most = if place.starts_with("pages") { 1 } else { 9 };
             stage.die_and_recover(place, nth(round, most));
+        }
+    }
+}
+
+#[test]
+fn killed_while_it_gives_way_to_a_checkpoint_it_loses_nothing() {
+    let stage = Stage::new("");
+    for round in 0..rounds() {
+        for place in GIVING_WAY {
+            let writer = stage.scene().writer(&["--checkpoints", "--patience", "20", "--pause", "0.003"]);
+            stage.die(place, nth(round, 9));
+            stage.recover(place, writer);
         }
     }
 }

@@ -20,6 +20,7 @@ fn listed() -> BTreeSet<&'static str> {
 fn every_place_that_is_listed_is_one_where_it_is_killed() {
     let killed: Vec<&str> = [
         &super::FOLLOWING[..],
+        &super::GIVING_WAY,
         &super::STORING,
         &super::COPYING,
         &super::MERGING,
