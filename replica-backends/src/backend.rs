@@ -56,6 +56,31 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Deletes many keys; one result a key, in the same order. A key that does not exist counts as deleted.
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>>;
+
+    /// Uploads to keys that start with the folder `prefix` of which the store keeps what came of them, unseen, until
+    /// somebody completes or aborts them: at most a thousand, in the order of the keys. Another process may be at work
+    /// on them; those that this one is at work on are left out. None in a store that removes such things by itself.
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+        let _ = prefix;
+        Ok(Vec::new())
+    }
+
+    /// Removes what is there of an upload. If somebody is at work on it, that fails, and may be tried anew.
+    async fn abort(&self, upload: &Unfinished) -> Result<()> {
+        let _ = upload;
+        Ok(())
+    }
+}
+
+/// An upload that was begun, as [`Backend::unfinished`] lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The key that the object would get, relative to the root of the store.
+    pub key: String,
+    /// What the store calls it.
+    pub id: String,
+    /// When that was, by the store's clock.
+    pub begun: SystemTime,
 }
 
 /// What [`Backend::list`] and [`Backend::head`] say of an object.

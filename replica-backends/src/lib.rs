@@ -48,7 +48,7 @@ mod temporary;
 mod walk;
 pub mod webdav;
 
-pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta};
+pub use backend::{Backend, Body, ByteRange, ByteStream, ObjectMeta, Unfinished};
 pub use download::{download, joined, read};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use reason::Reason;

@@ -202,7 +202,7 @@ impl Database {
         }
         let mut author = Author::new(state.writer());
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
-        let Ends { points, mut others, not_before } = self.find_ends(&backends, author.writer, fork).await?;
+        let Ends { points, mut others, unread, not_before } = self.find_ends(&backends, author.writer, fork).await?;
         let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
         let (mut attached, keeper) = self.attach(points, &backends, not_before).await?;
         if matches!(attached.resumption, Resumption::New(_)) {
@@ -214,6 +214,7 @@ impl Database {
             fault_point!("fork-attached");
         }
         let log = attached.follower.log();
+        unread.into_iter().for_each(|replica| log.believe(replica));
         let follows = |n| log.place(n).is_some();
         others.iter_mut().enumerate().filter(|(n, _)| !follows(*n)).for_each(|(_, other)| *other = None);
         Ok(Begun { attached, author, backends, others, keeper, _state: state })

@@ -13,12 +13,13 @@ use super::database::Others;
 use super::fork::Fork;
 use super::replica::Replica;
 use crate::follow::ResumePoint;
+use crate::follow::log::ReplicaNo;
 use crate::host;
 use crate::ship::{Author, HistoryEnd, Merging, Unbridged, bridge, clear_leftovers, find_end};
 use crate::types::{Timestamp, WriterId};
 
-/// So long others wait for a store that does not say where its history ends, once one of them has. It then gets a
-/// snapshot, which may be large; they would stand still.
+/// So long others wait for a store that does not say where its history ends, once one of them has. When it says, and
+/// that is not where theirs end, it gets a snapshot, which may be large; they would stand still.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where replicas end, in the order of the configuration.
@@ -26,6 +27,8 @@ pub(super) struct Ends {
     /// Where each can be gone on with.
     pub(super) points: Vec<Option<ResumePoint>>,
     pub(super) others: Others,
+    /// Those whose stores have not said where.
+    pub(super) unread: Vec<ReplicaNo>,
     /// The newest state is looked for in the generation that ends last: a fork, or a generation that is not the one
     /// that was written last, goes on after all others have ended, also if the clock was set back.
     pub(super) not_before: Timestamp,
@@ -56,20 +59,23 @@ impl Database {
             Ok(end)
         });
         let answers = in_time(asked).await;
-        let mut ends = Ends { points: Vec::new(), others: Vec::new(), not_before: Timestamp::default() };
-        let mut unread = None;
+        let (points, others, unread) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ends = Ends { points, others, unread, not_before: Timestamp::default() };
+        let mut failure = None;
         for (n, answer) in answers.into_iter().enumerate() {
             let end = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
                 if !is_fork {
                     tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, %error,
-                        "cannot read the replica: it gets a snapshot when it can be written again");
+                        "cannot read the replica: unless it ends where the others do, it gets a snapshot when it can be \
+                         written again");
                 }
-                unread = Some(error);
+                ends.unread.push(n);
+                failure = Some(error);
                 None
             });
             ends.add(end, is_fork);
         }
-        match unread {
+        match failure {
             // If they cannot be read, the clock has to do for a fork.
             Some(error) if !is_fork && ends.points.iter().all(Option::is_none) => Err(error),
             _ => Ok(ends),

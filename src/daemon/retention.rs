@@ -17,7 +17,7 @@ use crate::history::retention::{Policy, RetentionPlan, plan_retention};
 use crate::history::{ObjectName, Seals, plan_key};
 use crate::host::{self, News};
 use crate::restore::{NamedBackend, Source, read_points};
-use crate::ship::{Pruned, Verdict, prune};
+use crate::ship::{Pruned, Verdict, abort_stale, prune};
 use crate::types::{Clock, Generation, Timestamp};
 
 /// What is not needed any more is left alone for so long, or as long as everything is kept if that is shorter.
@@ -200,7 +200,19 @@ impl Looks {
         let pruned = prune(replica.backend.as_ref(), &plan).await?;
         report(&pruned, &replica.name, &self.database);
         self.note(pruned.is_complete(), pruned.to_string());
+        self.abort_stale(replica).await;
         Ok((plan.wants_snapshot, pruned.is_complete()))
+    }
+
+    /// It costs money, and no more, if that fails.
+    async fn abort_stale(&self, replica: &NamedBackend) {
+        match abort_stale(replica.backend.as_ref(), self.clock.now()).await {
+            Ok(0) => {}
+            Ok(uploads) => tracing::info!(db = %self.database, replica = %replica.name, uploads,
+                "removed what was left of uploads that were broken off more than a day ago"),
+            Err(error) => tracing::debug!(db = %self.database, replica = %replica.name, %error,
+                "cannot remove what is left of uploads that were broken off"),
+        }
     }
 
     /// For those who look on.

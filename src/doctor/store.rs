@@ -4,14 +4,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use replica_backends::{Backend, Body, ByteRange, Error, ErrorKind, read};
+use replica_backends::{Backend, Body, ByteRange, Error, ErrorKind, Unfinished, read};
 
 use super::{Grade, Report};
+use crate::types::Timestamp;
 
 const CONTENT: &[u8] = b"lightship doctor was here; it deletes what it puts.\n";
 const OTHER: &[u8] = b"This must not take the place of what is there.\n";
 /// More than one part of an upload in parts.
 const LARGE_BYTES: usize = 12 << 20;
+/// Where everything of a replica is.
+const FOLDERS: [&str; 2] = ["generations/", "lightship/"];
+/// How many unfinished uploads are named.
+const UNFINISHED_SHOWN: usize = 20;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Differences between clocks that are worth a word, and that stores refuse (S3: 15 minutes).
 const CLOCK_NOTE: Duration = Duration::from_secs(60);
@@ -23,6 +28,7 @@ pub async fn examine_store(name: &str, backend: &dyn Backend) -> Report {
     let report = Report::new(format!("replica {name}: {}", backend.location()));
     let mut probe = Probe { backend, folder, report };
     if probe.lists().await {
+        probe.has_no_unfinished().await;
         if probe.creates().await {
             probe.reads().await;
             probe.shows().await;
@@ -69,6 +75,35 @@ impl Probe<'_> {
                 error.kind() == ErrorKind::PermissionDenied
             }
         }
+    }
+
+    /// Parts of uploads that were broken off: nobody sees them, and somebody pays for them.
+    async fn has_no_unfinished(&mut self) {
+        let mut uploads = Vec::new();
+        for folder in FOLDERS {
+            match self.backend.unfinished(folder).await {
+                Ok(more) => uploads.extend(more),
+                Err(error) => {
+                    let says = format!("{error}; so it is not known what broken-off uploads have left");
+                    return self.report.add("unfinished", Grade::Note, says);
+                }
+            }
+        }
+        if uploads.is_empty() {
+            return self.fine("unfinished", "nothing is left of uploads that were broken off");
+        }
+        let begun = |upload: &Unfinished| Timestamp::from(upload.begun).to_seconds_text();
+        let shown = uploads.iter().take(UNFINISHED_SHOWN);
+        let shown: Vec<_> = shown.map(|upload| format!("{} (begun {})", upload.key, begun(upload))).collect();
+        let says = format!(
+            "{} uploads are under way or were broken off, and what they have stored is paid for though nobody sees it: \
+             {}{}. Retention removes what is more than a day old, unless the replica is append-only; a rule of the \
+             bucket's lifecycle does it always (AbortIncompleteMultipartUpload)",
+            uploads.len(),
+            shown.join(", "),
+            if shown.len() < uploads.len() { ", and others" } else { "" }
+        );
+        self.report.add("unfinished", Grade::Note, says);
     }
 
     async fn creates(&mut self) -> bool {

@@ -36,6 +36,8 @@ pub const INDEX_BYTES_MAX: u64 = 0xF000_0000;
 enum Consumer {
     /// Its next object begins here.
     At(Index, Mark),
+    /// It may begin here, but the store has not said so yet: nothing is put before it does.
+    Believed(Index, Mark),
     /// It has no usable history of this generation: it needs a snapshot, for this reason.
     NeedsSnapshot(String),
     /// A snapshot is ready for it.
@@ -226,6 +228,7 @@ impl CommitLog {
         match &inner.consumers[replica] {
             Consumer::NeedsSnapshot(_) => Work::AwaitSnapshot,
             Consumer::Offered(ticket) => Work::Snapshot(Arc::clone(ticket)),
+            Consumer::Believed(index, mark) => Work::Confirm(*index, Box::new(*mark)),
             Consumer::At(index, mark) => {
                 let (index, mark) = (*index, *mark);
                 inner.segment(index, &mark, bytes_max)
@@ -257,7 +260,7 @@ impl CommitLog {
         let goes_on = match &inner.consumers[replica] {
             Consumer::At(..) => true,
             Consumer::Offered(ticket) => (ticket.index, ticket.mark()) == (index, mark),
-            Consumer::NeedsSnapshot(_) => false,
+            Consumer::NeedsSnapshot(_) | Consumer::Believed(..) => false,
         };
         if goes_on {
             inner.consumers[replica] = Consumer::At(index, mark);
@@ -345,7 +348,9 @@ impl Inner {
             let index = log.index;
             let behind = |mark: &Mark| {
                 consumers.iter().all(|c| match c {
-                    Consumer::At(at, have) => *at > index || *at == index && have.offset >= mark.offset,
+                    Consumer::At(at, have) | Consumer::Believed(at, have) => {
+                        *at > index || *at == index && have.offset >= mark.offset
+                    }
                     Consumer::Offered(ticket) => ticket.index > index,
                     Consumer::NeedsSnapshot(_) => true,
                 })

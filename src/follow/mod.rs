@@ -11,6 +11,7 @@
 
 mod attach;
 mod capture;
+mod give_way;
 mod growth;
 mod handover;
 mod identity;
@@ -292,6 +293,9 @@ impl Follower {
             // The whole database has to prove that nothing was missed.
             return Need::Heavy;
         }
+        if self.is_in_the_way(&index) {
+            return Need::Heavy;
+        }
         let captured = if index.salts == self.salts { self.tail_frames().unwrap_or(0) } else { 0 };
         let frames = index.frames.saturating_sub(captured);
         // A guard is left by taking a pin, and for that a writer may be waited for that is interrupted in its commit.
@@ -316,6 +320,9 @@ impl Follower {
             tick.commits += std::mem::take(&mut self.commits);
             tick.again_at = self.next_look(tick.commits > 0);
         }
+        let gave_way = self.give_way(now).inspect_err(|lost| self.save_unsealed(lost))?;
+        tick.handover |= gave_way;
+        tick.commits += std::mem::take(&mut self.commits);
         self.sweep()?;
         tick.again_at = [tick.again_at, self.sweep_due()].into_iter().flatten().min();
         Ok(tick)

@@ -6,6 +6,8 @@ use crate::types::{Generation, Index, Level, Offset, Timestamp};
 
 /// The folder of all generations.
 pub const GENERATIONS: &str = "generations/";
+/// The folder of everything that Litestream does not read.
+pub const OWN: &str = "lightship/";
 /// The folder of all merged ranges.
 pub const RANGES: &str = "lightship/ranges/";
 

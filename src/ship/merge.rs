@@ -6,6 +6,7 @@
 //! Litestream appends them blindly; behind the end of an index that is harmless, because their checksums do not fit
 //! there. In the index that is still growing, therefore, only segments up to its very end are merged, nothing is
 //! shipped meanwhile, and what an interruption left is removed before anything is shipped ([`clear_leftovers`]).
+//! Where requests are paid for, what was merged of two finished indexes is deleted by one.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use fault_points::fault_point;
 use futures::TryStreamExt;
 use replica_backends::{Backend, Error, ErrorKind};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Shipper;
 use super::claim::read_own_seal;
@@ -30,6 +31,10 @@ const KEPT_RAW_BYTES: u64 = 4 << 20;
 /// Segments with more data than this on average stay as they are: an object more for so much costs less than to write
 /// it again.
 const SMALL_RAW_BYTES: u64 = 128 << 10;
+/// The segments of so many finished indexes are deleted together where requests are paid for.
+const DELETED_TOGETHER: usize = 2;
+/// Leftovers may be in so many indexes: in those whose segments wait to be deleted, and in the one that grows.
+const UNCLEAN_INDEXES: u32 = DELETED_TOGETHER as u32 + 1;
 /// So many objects at the end of an index are looked at for leftovers.
 const LEFTOVERS_MAX: usize = 64;
 
@@ -89,8 +94,10 @@ pub struct Merges {
     finished: Vec<Run>,
     /// In this index, an attempt to merge may have left segments that a merged one covers.
     unclean: Option<(Generation, Index)>,
-    /// Merges of finished indexes; whether the replica refuses.
-    tasks: JoinSet<bool>,
+    /// Segments of finished indexes that are merged, and not deleted yet; one entry an index.
+    covered: Vec<Vec<String>>,
+    /// Merges of finished indexes, and deletions; with the segments that are still to be deleted.
+    tasks: JoinSet<Result<Vec<String>, NotMerged>>,
 }
 
 impl Merges {
@@ -98,6 +105,21 @@ impl Merges {
     #[must_use]
     pub fn new(merging: Merging) -> Self {
         Self { merging, ..Self::default() }
+    }
+
+    /// When small segments become larger ones.
+    pub(super) fn merging(&self) -> Merging {
+        self.merging
+    }
+
+    /// Takes note of how a task has ended.
+    fn note(&mut self, done: Result<Result<Vec<String>, NotMerged>, JoinError>) {
+        match done {
+            Ok(Ok(covered)) if !covered.is_empty() => self.covered.push(covered),
+            Ok(Err(NotMerged { is_refused: true, .. })) => self.merging = Merging::Never,
+            // What cannot be merged or deleted now is left as it is; behind the end of an index leftovers do no harm.
+            Ok(Ok(_) | Err(_)) | Err(_) => {}
+        }
     }
 
     /// Takes note of a segment that has been put; `bytes` is `None` if it is not known byte by byte.
@@ -143,7 +165,8 @@ impl Shipper {
     }
 
     pub(super) fn keeps_for_merging(&self) -> bool {
-        !self.merging().run.parts.is_empty()
+        let merging = self.merging();
+        !(merging.run.parts.is_empty() && merging.covered.is_empty() && merging.tasks.is_empty())
     }
 
     fn merging(&self) -> MutexGuard<'_, Merges> {
@@ -161,7 +184,7 @@ impl Shipper {
             self.merging().unclean = None;
         }
         while let Some(run) = self.take_due() {
-            let merged = self.merge_run(run, End::Here).await;
+            let merged = self.merge_run(run, End::Here).await.map(|(part, _)| part);
             let mut merging = self.merging();
             match merged {
                 Ok(part) => merging.run.push(part),
@@ -185,21 +208,22 @@ impl Shipper {
     fn merge_finished(&self, end: End) {
         let mut merging = self.merging();
         while let Some(done) = merging.tasks.try_join_next() {
-            if let Ok(true) = done {
-                merging.merging = Merging::Never;
-            }
+            merging.note(done);
         }
         let finished = std::mem::take(&mut merging.finished);
         if merging.merging == Merging::Never {
             return;
         }
         for run in finished {
-            let shipper = self.beside();
-            // What cannot be merged now is left as it is; behind the end of an index leftovers do no harm.
+            let (shipper, waits) = (self.beside(), merging.merging == Merging::Finished);
             merging.tasks.spawn(async move {
-                let merged = shipper.merge_run(run.parts, end).await;
-                matches!(merged, Err(NotMerged { is_refused: true, .. }))
+                let (_, covered) = shipper.merge_run(run.parts, end).await?;
+                if waits { Ok(covered) } else { shipper.delete_covered(covered).await }
             });
+        }
+        if merging.covered.len() >= DELETED_TOGETHER {
+            let (shipper, covered) = (self.beside(), std::mem::take(&mut merging.covered).concat());
+            merging.tasks.spawn(async move { shipper.delete_covered(covered).await });
         }
     }
 
@@ -217,11 +241,28 @@ impl Shipper {
             self.merge_finished(End::Here);
             std::mem::take(&mut self.merging().tasks)
         };
-        while tasks.join_next().await.is_some() {}
+        while let Some(done) = tasks.join_next().await {
+            self.merging().note(done);
+        }
+        let covered = std::mem::take(&mut self.merging().covered).concat();
+        let deleted = self.delete_covered(covered).await;
+        self.merging().note(Ok(deleted));
     }
 
-    /// Puts one object in the place of `parts`.
-    async fn merge_run(&self, parts: Vec<Part>, end: End) -> Result<Part, NotMerged> {
+    /// Deletes segments of finished indexes that are merged. Nothing is left to be deleted then.
+    async fn delete_covered(&self, covered: Vec<String>) -> Result<Vec<String>, NotMerged> {
+        match delete(self.backend.as_ref(), &covered).await {
+            Ok(()) => Ok(Vec::new()),
+            Err(error) => {
+                tracing::warn!(db = %self.database, replica = %self.name, objects = covered.len(), %error,
+                    "cannot delete segments that have been merged, so this replica has more objects");
+                Err(NotMerged { is_refused: error.kind() == ErrorKind::PermissionDenied, unclean: None })
+            }
+        }
+    }
+
+    /// Puts one object in the place of `parts`. Returns it, and those that are still to be deleted.
+    async fn merge_run(&self, parts: Vec<Part>, end: End) -> Result<(Part, Vec<String>), NotMerged> {
         let tier = parts.iter().map(|part| part.tier).max();
         let (raw_bytes, segments) =
             (parts.iter().map(|part| part.raw_bytes).sum(), parts.iter().map(|part| part.segments).sum());
@@ -235,14 +276,15 @@ impl Shipper {
             self.say_not_merged(first, &error);
             NotMerged::default()
         })?;
-        put_in_place(self.backend.as_ref(), &parts, end, bytes.clone()).await.map_err(|(error, undone)| {
+        let put = put_in_place(self.backend.as_ref(), &parts, end, bytes.clone()).await;
+        let covered = put.map_err(|(error, undone)| {
             self.say_not_merged(first, &error);
             let unclean = (!undone).then_some((first.name.generation(), first.name.index()));
             NotMerged { is_refused: error.kind() == ErrorKind::PermissionDenied, unclean }
         })?;
         tracing::debug!(db = %self.database, replica = %self.name, first = ?first.name, parts = parts.len(),
             "segments merged");
-        Ok(Part { name: first.name, bytes, raw_bytes, segments, tier: tier.unwrap_or(0) + 1 })
+        Ok((Part { name: first.name, bytes, raw_bytes, segments, tier: tier.unwrap_or(0) + 1 }, covered))
     }
 
     fn say_not_merged(&self, first: &Part, error: &dyn std::fmt::Display) {
@@ -260,27 +302,31 @@ struct NotMerged {
     unclean: Option<(Generation, Index)>,
 }
 
-/// At the end of the history everything is put back if it cannot be done; if that fails too, the error comes with
-/// false.
-async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: Bytes) -> Result<(), (Error, bool)> {
-    let Some((first, others)) = parts.split_first() else { return Ok(()) };
+/// Returns what is to be deleted. At the end of the history nothing is: there it is done at once, and everything is put
+/// back if it cannot be done; if that fails too, the error comes with false.
+async fn put_in_place(
+    backend: &dyn Backend,
+    parts: &[Part],
+    end: End,
+    merged: Bytes,
+) -> Result<Vec<String>, (Error, bool)> {
+    let Some((first, others)) = parts.split_first() else { return Ok(Vec::new()) };
     fault_point!("merge-made");
     let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
     fault_point!("merge-put");
-    // At the end of the history the last one goes last: until then it tells where that is.
-    let (rest, last) = others.split_at(if end == End::Here { others.len().saturating_sub(1) } else { others.len() });
-    for batch in [rest, last] {
-        if done.is_ok() && !batch.is_empty() {
-            let keys: Vec<String> = batch.iter().filter_map(|part| part.name.key()).collect();
-            done = backend.delete(&keys).await.into_iter().collect();
-            fault_point!("merge-deleting");
-        }
-    }
-    let Err(error) = done else { return Ok(()) };
+    let keys: Vec<String> = others.iter().filter_map(|part| part.name.key()).collect();
     if end == End::Later {
         // Beside the merged object the others do no harm.
-        return Err((error, true));
+        return done.map(|()| keys).map_err(|error| (error, true));
     }
+    // At the end of the history the last one goes last: until then it tells where that is.
+    let (rest, last) = keys.split_at(keys.len().saturating_sub(1));
+    for batch in [rest, last] {
+        if done.is_ok() {
+            done = delete(backend, batch).await;
+        }
+    }
+    let Err(error) = done else { return Ok(Vec::new()) };
     // The first comes last, and only if all others are there: until then the merged object holds everything.
     for part in parts.iter().rev() {
         if backend.put_over(&part.name.key().unwrap_or_default(), part.bytes.clone().into()).await.is_err() {
@@ -290,12 +336,21 @@ async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: B
     Err((error, true))
 }
 
-/// Removes the segments of the last two indexes up to `index` that a merged one covers: a merge was interrupted.
+async fn delete(backend: &dyn Backend, keys: &[String]) -> Result<(), Error> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let deleted = backend.delete(keys).await.into_iter().collect();
+    fault_point!("merge-deleting");
+    deleted
+}
+
+/// Removes the segments of the last indexes up to `index` that a merged one covers: a merge was interrupted.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn clear_leftovers(backend: &dyn Backend, generation: Generation, index: Index) -> Result<usize, Error> {
-    let before = index.get().checked_sub(2).and_then(Index::new);
+    let before = index.get().checked_sub(UNCLEAN_INDEXES).and_then(Index::new);
     let after = before.and_then(|before| ObjectName::Segment(generation, before, Offset(Offset::LIMIT.0 - 1)).key());
     let folder = keys::segments(generation);
     let mut objects = backend.list(&folder, after.as_deref()).await?;

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod claim;
+mod confirm;
 mod end;
 mod merge;
 mod prune;
@@ -13,6 +14,7 @@ mod snapshot;
 mod status;
 mod stream;
 mod take_over;
+mod unfinished;
 
 pub use bridge::{Unbridged, bridge};
 pub use merge::{Merges, Merging, clear_leftovers};
@@ -20,6 +22,7 @@ pub use prune::{Pruned, prune};
 pub use resume::{HistoryEnd, find_end};
 pub use shipper::{Conflict, Shipper};
 pub use status::{Failing, ReplicaStatus, Verdict};
+pub use unfinished::abort_stale;
 
 use crate::types::{Position, WriterId};
 

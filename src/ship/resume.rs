@@ -83,6 +83,21 @@ pub async fn find_end(
     Ok(best.and_then(|(own, point, last)| HistoryEnd::new(own, point, last, newest)))
 }
 
+/// Where `generation` ends for `writer`, if it can be continued.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) async fn end_of(
+    backend: &dyn Backend,
+    generation: Generation,
+    writer: WriterId,
+) -> Result<Option<HistoryEnd>, Error> {
+    let Some((last, Some(seal))) = last_object(backend, generation, Foreign::Unread).await? else { return Ok(None) };
+    let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { return Ok(None) };
+    let (own, newest) = (seal.writer == writer, point.time);
+    Ok(Some(HistoryEnd::new(own, point, seal, newest)))
+}
+
 /// What becomes of an object that is encrypted for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Foreign {

@@ -166,6 +166,7 @@ impl Shipper {
                 }
                 Ok(())
             }
+            Work::Confirm(index, mark) => self.confirm(index, &mark).await,
             Work::Idle | Work::AwaitSnapshot => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 //! Every descriptor of these files is opened and closed by SQLite itself: closing one of our own would drop all
 //! POSIX locks that this process holds on the file, an embedding application's included (fcntl(2)).
 
+mod checkpoint_lock;
 mod connection;
 mod database_file;
 mod integrity;

@@ -73,7 +73,7 @@ def write(options):
     db.execute(f"PRAGMA synchronous = {options.synchronous}")
     chance = random.Random(options.writer)
     # Checkpoints and readers are this process's own trouble: it must not wait for itself for long.
-    checkpointer = sqlite3.connect(options.path, timeout=0.05, isolation_level=None)
+    checkpointer = sqlite3.connect(options.path, timeout=options.patience or 0.05, isolation_level=None)
     if options.fork:
         # The connections above are the parent's: the child lets them be, and opens its own.
         child = os.fork()
@@ -92,9 +92,11 @@ def write(options):
         done += 1
         if options.pause:
             time.sleep(options.pause)
-        if options.checkpoints and chance.random() < 0.05:
+        if options.checkpoints and chance.random() < (0.3 if options.patience else 0.05):
             mode = chance.choice(["PASSIVE", "FULL", "RESTART", "TRUNCATE"])
-            checkpointer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            (busy, _, _), = checkpointer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            if busy and options.patience and mode != "PASSIVE":
+                sys.exit(f"{mode} was kept waiting for {options.patience} s")
         if options.readers and time.monotonic() > switch_at:
             reader.execute("ROLLBACK" if reading else "BEGIN")
             reading = not reading
@@ -153,6 +155,7 @@ def main():
     parser.add_argument("--autocheckpoint", type=int, default=1000)
     parser.add_argument("--synchronous", default="NORMAL")
     parser.add_argument("--checkpoints", action="store_true")
+    parser.add_argument("--patience", type=float, help="how long checkpoints wait, which then must succeed")
     parser.add_argument("--readers", action="store_true")
     parser.add_argument("--fork", action="store_true", help="a child process commits as often")
     parser.add_argument("--stay", action="store_true", help="keep the connections until stdin ends")

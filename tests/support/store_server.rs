@@ -55,11 +55,16 @@ impl StoreServer {
 
     /// The answer of an S3 server to a request without a body, headers included.
     pub fn request(&self, method: &str, path: &str) -> String {
+        self.request_with(method, path, "")
+    }
+
+    /// The same, with more lines of headers.
+    pub fn request_with(&self, method: &str, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: AWS4-HMAC-SHA256 \
              Credential=AK/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\
-             content-length: 0\r\nconnection: close\r\n\r\n",
+             content-length: 0\r\n{headers}connection: close\r\n\r\n",
             self.address
         );
         stream.write_all(head.as_bytes()).unwrap();

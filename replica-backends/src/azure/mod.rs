@@ -7,10 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use object_store::ObjectStore;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
-use crate::cloud::{Bucket, Connector, Service, client_options, retry_config};
+use crate::cloud::{Bucket, Client, Connector, Service, client_options, retry_config};
 
 /// learn.microsoft.com/rest/api/storageservices/put-block: blocks of a blob.
 const PARTS_MAX: u64 = 50_000;
@@ -73,7 +72,7 @@ impl AzureOptions {
         Arc::new(Bucket::new(Service::Azure, location, PARTS_MAX, Box::new(connect)))
     }
 
-    fn connect(&self) -> object_store::Result<Arc<dyn ObjectStore>> {
+    fn connect(&self) -> object_store::Result<Client> {
         let mut builder = MicrosoftAzureBuilder::new()
             .with_account(&self.account)
             .with_container_name(&self.container)
@@ -87,7 +86,7 @@ impl AzureOptions {
         for (key, value) in self.login.config() {
             builder = builder.with_config(key, value);
         }
-        Ok(Arc::new(builder.build()?))
+        Ok(Client { store: Arc::new(builder.build()?), uploads: None })
     }
 }
 

@@ -15,6 +15,7 @@ mod put;
 mod read;
 mod service;
 mod transport;
+mod unfinished;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,14 +31,23 @@ use tokio::sync::OnceCell;
 use self::creation::Creation;
 pub(crate) use self::service::Service;
 pub(crate) use self::transport::{Connector, choose_tls, client_options};
+use self::unfinished::UnderWay;
+pub(crate) use self::unfinished::{KeepsUploads, Upload};
 use crate::key::{check_key, check_prefix};
-use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
+use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result, Unfinished};
 
 /// Keys in one request to delete.
 const DELETE_COUNT_MAX: usize = 1000;
 
+/// What speaks to a bucket.
+pub(crate) struct Client {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// If the service keeps what came of unfinished uploads, and shows it.
+    pub(crate) uploads: Option<Arc<dyn KeepsUploads>>,
+}
+
 /// Makes the client of a bucket; asked again until it succeeds.
-pub(crate) type Connect = Box<dyn Fn() -> BoxFuture<'static, object_store::Result<Arc<dyn ObjectStore>>> + Send + Sync>;
+pub(crate) type Connect = Box<dyn Fn() -> BoxFuture<'static, object_store::Result<Client>> + Send + Sync>;
 
 /// How requests are tried again before their caller hears of it: for blips. Outages are the caller's.
 pub(crate) fn retry_config() -> RetryConfig {
@@ -55,14 +65,16 @@ pub struct Bucket {
     service: Service,
     location: String,
     parts_max: u64,
-    store: OnceCell<Arc<dyn ObjectStore>>,
+    client: OnceCell<Client>,
     creation: OnceCell<Creation>,
+    under_way: UnderWay,
 }
 
 impl Bucket {
     /// A bucket that is first spoken to when it is needed. An upload to it has at most `parts_max` parts.
     pub(crate) fn new(service: Service, location: String, parts_max: u64, connect: Connect) -> Self {
-        Self { connect, service, location, parts_max, store: OnceCell::new(), creation: OnceCell::new() }
+        let (client, creation, under_way) = (OnceCell::new(), OnceCell::new(), UnderWay::default());
+        Self { connect, service, location, parts_max, client, creation, under_way }
     }
 
     /// The replica whose keys all begin with `path` and a slash; slashes at its ends mean nothing.
@@ -70,8 +82,8 @@ impl Bucket {
         CloudBackend { bucket: Arc::clone(self), root: path.trim_matches('/').to_owned() }
     }
 
-    async fn store(&self) -> object_store::Result<&Arc<dyn ObjectStore>> {
-        self.store.get_or_try_init(|| (self.connect)()).await
+    async fn client(&self) -> object_store::Result<&Client> {
+        self.client.get_or_try_init(|| (self.connect)()).await
     }
 }
 
@@ -85,7 +97,7 @@ impl fmt::Debug for Bucket {
 ///
 /// - Keys with control characters are `Invalid`: listings cannot show them. In Azure so are those with backslashes.
 /// - A put of up to one part is one request; a larger one is an upload in parts, which is aborted if it fails or is
-///   dropped. One that dies with the process stays behind unfinished: the bucket's lifecycle rules are for that.
+///   dropped. One that dies with the process stays behind unfinished: [`Backend::unfinished`] lists it.
 /// - Requests that fail in passing are tried again a few times, so a put may find what its own first attempt stored:
 ///   it then fails with `AlreadyExists`, and the caller settles it by looking at the object.
 #[derive(Debug, Clone)]
@@ -96,7 +108,11 @@ pub struct CloudBackend {
 
 impl CloudBackend {
     async fn store(&self, operation: Operation, key: &str) -> Result<&Arc<dyn ObjectStore>> {
-        self.bucket.store().await.map_err(|error| self.failed(operation, key, &error))
+        Ok(&self.client(operation, key).await?.store)
+    }
+
+    async fn client(&self, operation: Operation, key: &str) -> Result<&Client> {
+        self.bucket.client().await.map_err(|error| self.failed(operation, key, &error))
     }
 
     /// Where the object of `key` is.
@@ -214,5 +230,14 @@ impl Backend for CloudBackend {
             }
         }
         results
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+        check_prefix(prefix).map_err(|problem| self.invalid(Operation::List, prefix, problem))?;
+        self.list_unfinished(prefix).await
+    }
+
+    async fn abort(&self, upload: &Unfinished) -> Result<()> {
+        self.abort_unfinished(upload).await
     }
 }

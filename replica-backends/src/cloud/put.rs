@@ -69,7 +69,7 @@ struct Upload(Option<Box<dyn MultipartUpload>>);
 impl Drop for Upload {
     fn drop(&mut self) {
         let Some(mut upload) = self.0.take() else { return };
-        // Without a runtime the process is ending: what stays behind is for the bucket's lifecycle rules.
+        // Without a runtime the process is ending: what stays behind is listed as unfinished.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = upload.abort().await {
@@ -160,6 +160,7 @@ impl Put<'_> {
             return self.whole(part.len, PutPayload::from_iter(part.chunks)).await;
         }
         self.look().await?;
+        let _under_way = self.backend.bucket.under_way.begin(&self.path);
         let begun = self.store.put_multipart(&self.path).await.map_err(|error| self.failed(&error))?;
         let mut upload = Upload(Some(begun));
         let mut len = 0;

@@ -7,10 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use object_store::ObjectStore;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 
-use crate::cloud::{Bucket, Connector, Service, client_options, retry_config};
+use crate::cloud::{Bucket, Client, Connector, Service, client_options, retry_config};
 
 /// cloud.google.com/storage/quotas: parts of an upload.
 const PARTS_MAX: u64 = 10_000;
@@ -53,7 +52,7 @@ impl GcsOptions {
         Arc::new(Bucket::new(Service::Gcs, location, PARTS_MAX, Box::new(connect)))
     }
 
-    fn connect(&self) -> object_store::Result<Arc<dyn ObjectStore>> {
+    fn connect(&self) -> object_store::Result<Client> {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(&self.bucket)
             .with_client_options(client_options(false))
@@ -67,7 +66,7 @@ impl GcsOptions {
             GcsLogin::File(path) => builder.with_application_credentials(path),
             GcsLogin::Nobody => builder.with_bearer_token(""),
         };
-        Ok(Arc::new(builder.build()?))
+        Ok(Client { store: Arc::new(builder.build()?), uploads: None })
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
-use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
+use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result, Unfinished};
 
 /// One operation that is about to run, as the plan of a [`Faulty`] sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +192,16 @@ impl Backend for Faulty {
             pending.end(Operation::Delete, key, result)
         });
         ends.collect()
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+        let pending = self.begin(Operation::List, prefix).await?;
+        pending.end(Operation::List, prefix, self.inner.unfinished(prefix).await)
+    }
+
+    async fn abort(&self, upload: &Unfinished) -> Result<()> {
+        let pending = self.begin(Operation::Delete, &upload.key).await?;
+        pending.end(Operation::Delete, &upload.key, self.inner.abort(upload).await)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
 
-use crate::{Backend, Body, ByteRange, ByteStream, ObjectMeta, Operation, Result};
+use crate::{Backend, Body, ByteRange, ByteStream, ObjectMeta, Operation, Result, Unfinished};
 
 /// Counts what goes through it. Counters only grow; each costs one relaxed atomic addition.
 #[derive(Debug)]
@@ -184,6 +184,14 @@ impl Backend for Meter {
     async fn delete(&self, keys: &[String]) -> Vec<Result<()>> {
         let cell = self.begin(Operation::Delete);
         self.inner.delete(keys).await.into_iter().map(|result| cell.end(result)).collect()
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+        self.begin(Operation::List).end(self.inner.unfinished(prefix).await)
+    }
+
+    async fn abort(&self, upload: &Unfinished) -> Result<()> {
+        self.begin(Operation::Delete).end(self.inner.abort(upload).await)
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tokio::time::{Instant, sleep};
 
-use crate::{Backend, Body, ByteRange, ByteStream, Error, ObjectMeta, Result};
+use crate::{Backend, Body, ByteRange, ByteStream, Error, ObjectMeta, Result, Unfinished};
 
 /// How often and how long a [`Retry`] tries.
 ///
@@ -185,6 +185,14 @@ impl Backend for Retry {
                 results[index] = result;
             }
         }
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+        self.run(|| self.inner.unfinished(prefix)).await
+    }
+
+    async fn abort(&self, upload: &Unfinished) -> Result<()> {
+        self.run(|| self.inner.abort(upload)).await
     }
 }
 

@@ -3,16 +3,17 @@
 mod provider;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
 
 use self::provider::Provider;
-use crate::cloud::{Bucket, Connector, Service, choose_tls, client_options, retry_config};
+use self::uploads::Uploads;
+use crate::cloud::{Bucket, Client, Connector, Service, choose_tls, client_options, retry_config};
 
 /// How long the region of a bucket is asked for.
 const REGION_LIMIT: Duration = Duration::from_secs(30);
@@ -107,7 +108,7 @@ impl S3Options {
         resolve_bucket_region(&self.bucket, &options).await
     }
 
-    async fn connect(&self) -> object_store::Result<Arc<dyn ObjectStore>> {
+    async fn connect(&self) -> object_store::Result<Client> {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
             .with_region(self.region().await?)
@@ -123,7 +124,9 @@ impl S3Options {
         for (key, value) in self.login.config() {
             builder = builder.with_config(key, value);
         }
-        Ok(Arc::new(builder.build()?))
+        let store = builder.build()?;
+        let uploads = Uploads { store: store.clone(), skip_verify: self.skip_verify };
+        Ok(Client { store: Arc::new(store), uploads: Some(Arc::new(uploads)) })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The driver on a real S3 server.
 
+mod large;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,6 +82,38 @@ async fn a_large_upload_never_replaces_what_appeared_meanwhile() {
     });
     assert_eq!(folder.put_new("x", slow).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(folder.head("x").await.unwrap().size, 6);
+}
+
+/// Whoever is at work on an upload does not take it for one that was broken off. Others may, and then it can be tried
+/// anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_others_abort_fails_and_can_be_tried_anew() {
+    let server = StoreServer::s3();
+    let (folder, others) = (options_of(&server).open().folder("app"), options_of(&server).open().folder("/app/"));
+    let (own, theirs) = (folder.clone(), others.clone());
+    let aborted = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&aborted);
+    let body = Body::stream(move || {
+        let (own, theirs, count) = (own.clone(), theirs.clone(), Arc::clone(&count));
+        let first = stream::iter((0..11).map(|_| io::Result::Ok(Bytes::from(vec![1; 1 << 20]))));
+        let abort = stream::once(async move {
+            assert_eq!(own.unfinished("a/").await.unwrap(), []);
+            assert_eq!(theirs.unfinished("b/").await.unwrap(), []);
+            let listed = theirs.unfinished("a/").await.unwrap();
+            assert_eq!(listed.iter().map(|upload| upload.key.as_str()).collect::<Vec<_>>(), ["a/x"]);
+            assert!(listed[0].begun.elapsed().unwrap().as_secs() < 60, "{listed:?}");
+            if count.fetch_add(1, Ordering::Relaxed) == 0 {
+                theirs.abort(&listed[0]).await.unwrap();
+            }
+            Ok(Bytes::from(vec![2; 6 << 20]))
+        });
+        first.chain(abort).boxed()
+    });
+    let error = folder.put_new("a/x", body.clone()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Unavailable && error.is_retryable(), "{error}");
+    assert_eq!(folder.head("a/x").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(folder.put_new("a/x", body).await.unwrap(), 17 << 20);
+    assert_eq!(others.unfinished("a/").await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -224,3 +224,83 @@ fn a_database_that_is_let_go_of_is_locked_by_nobody() {
     .follower;
     assert_locks(&follower, &path, "attached again");
 }
+
+/// What SQLite says of a checkpoint of the application's (busy, frames, copied), which waits for others for `patience`;
+/// the follower is asked meanwhile what it needs, if it `looks`.
+fn checkpoint(app: &mut App, follower: &mut Follower, mode: &str, patience: u32, looks: bool) -> String {
+    let App::Elsewhere(child) = app else { panic!("it would wait for itself") };
+    writeln!(child.stdin.as_mut().unwrap(), ".timeout {patience}\nPRAGMA wal_checkpoint({mode});").unwrap();
+    let output = child.stdout.as_mut().unwrap();
+    std::thread::scope(|scope| {
+        let said = scope.spawn(|| io::BufRead::lines(io::BufReader::new(OneByte(output))).next().unwrap().unwrap());
+        while !said.is_finished() {
+            if looks && follower.need() == Need::Heavy {
+                follower.tick(Timestamp(1)).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        said.join().unwrap()
+    })
+}
+
+fn pinned(app: &mut App, path: &Path, limits: Limits) -> Follower {
+    let baseline = Baseline::new(path.parent().unwrap(), None);
+    let mut follower = attach(path, limits, &[], &baseline, Generation(1), Timestamp(1)).unwrap().follower;
+    for _ in 0..3 {
+        app.run("INSERT INTO t VALUES (randomblob(9000))");
+        follower.look(Timestamp(1)).unwrap();
+    }
+    let frames = follower.tail_frames().unwrap();
+    assert!(matches!(follower.hold, Hold::Pinned { mark } if mark < frames), "{:?}", follower.hold);
+    follower
+}
+
+#[test]
+fn a_checkpoint_of_the_applications_does_not_wait_for_the_pin() {
+    for mode in ["FULL", "RESTART", "TRUNCATE"] {
+        let (_folder, path, mut app) = scene(false);
+        let mut follower = pinned(&mut app, &path, Limits::default());
+        for _ in 0..3 {
+            app.run("INSERT INTO t VALUES (randomblob(9000))");
+            let said = checkpoint(&mut app, &mut follower, mode, 10_000, true);
+            assert!(said.starts_with("0|"), "{mode} is busy: {said}");
+            while follower.need() == Need::Heavy {
+                follower.tick(Timestamp(1)).unwrap();
+            }
+            assert_eq!(follower.hold, Hold::Guarded, "{mode}: there is nothing left to copy");
+            assert_locks(&follower, &path, mode);
+        }
+        app.run("INSERT INTO t VALUES (4)");
+        assert_eq!(follower.tick(Timestamp(1)).unwrap().commits, 1, "nothing of it was missed");
+    }
+}
+
+#[test]
+fn what_is_not_shipped_and_does_not_fit_into_memory_is_kept_in_the_wal_whoever_waits() {
+    let (_folder, path, mut app) = scene(false);
+    let limits = Limits { tail_bytes: 0, ..Limits::default() };
+    let baseline = Baseline::new(path.parent().unwrap(), None);
+    let mut follower = attach(&path, limits, &[None], &baseline, Generation(1), Timestamp(1)).unwrap().follower;
+    follower.log.resume(0, follower.next_index, follower.mark_here());
+    app.run("INSERT INTO t VALUES (randomblob(9000))");
+    follower.look(Timestamp(1)).unwrap();
+    let said = checkpoint(&mut app, &mut follower, "FULL", 10_000, true);
+    assert!(said.starts_with("0|"), "to copy it all does no harm: {said}");
+    let said = checkpoint(&mut app, &mut follower, "TRUNCATE", 100, true);
+    assert!(said.starts_with("1|"), "what has to be shipped is gone: {said}");
+    assert!(matches!(follower.hold, Hold::Pinned { .. }));
+    assert_locks(&follower, &path, "unshipped");
+}
+
+#[test]
+fn when_nobody_has_committed_for_a_while_the_pin_is_at_the_end_of_the_wal() {
+    let (_folder, path, mut app) = scene(false);
+    let mut follower = pinned(&mut app, &path, Limits::default());
+    assert!(matches!(follower.need(), Need::Light | Need::Nothing(_)), "it may not be over yet");
+    std::thread::sleep(Duration::from_millis(250));
+    assert_eq!(follower.need(), Need::Heavy);
+    follower.tick(Timestamp(1)).unwrap();
+    assert_locks(&follower, &path, "quiet");
+    let said = checkpoint(&mut app, &mut follower, "FULL", 0, false);
+    assert!(said.starts_with("0|"), "{said}");
+}

@@ -78,8 +78,12 @@ impl IndexLog {
             return 0;
         }
         let from = match consumer {
-            Consumer::At(index, mark) if *index == self.index && mark.offset.0 > 0 => mark.source.offset,
-            Consumer::At(index, _) if *index <= self.index => self.begin.source.offset,
+            Consumer::At(index, mark) | Consumer::Believed(index, mark)
+                if *index == self.index && mark.offset.0 > 0 =>
+            {
+                mark.source.offset
+            }
+            Consumer::At(index, _) | Consumer::Believed(index, _) if *index <= self.index => self.begin.source.offset,
             Consumer::Offered(ticket) if ticket.index <= self.index => self.begin.source.offset,
             _ => return 0,
         };

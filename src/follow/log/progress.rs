@@ -10,7 +10,7 @@ use crate::types::{Index, Offset, PageCount, Timestamp};
 pub enum Standing {
     /// It follows, and lacks this.
     Follows(Behind),
-    /// It needs a snapshot before it can go on, for this reason.
+    /// It needs a snapshot before it can go on, or may need one, for this reason.
     NeedsSnapshot(String),
     /// A snapshot is ready for it, or being shipped.
     TakesSnapshot,
@@ -56,6 +56,9 @@ impl CommitLog {
             Consumer::At(index, mark) => (*index, mark.offset),
             Consumer::NeedsSnapshot(reason) => return Standing::NeedsSnapshot(reason.clone()),
             Consumer::Offered(_) => return Standing::TakesSnapshot,
+            Consumer::Believed(..) => {
+                return Standing::NeedsSnapshot("its store has not said yet where its history ends".to_owned());
+            }
         };
         let mut behind = Behind::default();
         for log in inner.indexes.iter().filter(|log| log.index >= index) {

@@ -52,6 +52,40 @@ fn log() -> CommitLog {
     log
 }
 
+/// Nothing is put to it, nothing that it may need is forgotten, and nobody says that it has everything.
+#[test]
+fn a_replica_that_is_believed_to_be_somewhere_is_kept_for_and_not_written_to() {
+    let log = CommitLog::new(GENERATION, 2, "new");
+    log.resume(0, index(0), mark(0, Some(1)));
+    log.believe(1);
+    log.open_index(opening(0));
+    log.append(&[mark(50_000, Some(2)), mark(100_000, Some(3))]);
+    assert!(log.shipped(0, index(0), mark(100_000, Some(3))));
+
+    let Work::Confirm(at, believed) = log.work(1, 1 << 20) else { panic!("it is not asked") };
+    assert_eq!((at, *believed), (index(0), mark(0, Some(1))));
+    assert_eq!((log.place(1), log.lag(1), log.is_all_shipped()), (None, 100_000, false));
+    assert!(!log.shipped(1, index(0), mark(100_000, Some(3))), "it has put nothing");
+
+    log.confirm(1);
+    assert!(matches!(log.work(1, 1 << 20), Work::Segment(plan) if plan.raw_bytes() == 100_000));
+    assert!(log.shipped(1, index(0), mark(100_000, Some(3))) && log.is_all_shipped());
+}
+
+#[test]
+fn a_replica_is_believed_to_be_nowhere_if_no_other_is_anywhere_and_may_be_given_up() {
+    let log = CommitLog::new(GENERATION, 2, "new");
+    log.believe(1);
+    assert!(matches!(log.work(1, 1 << 20), Work::AwaitSnapshot));
+    log.resume(0, index(0), mark(0, Some(1)));
+    log.believe(1);
+    log.open_index(opening(0));
+    log.append(&[mark(50_000, Some(2))]);
+    assert_eq!(log.abandon_laggards(1000), 2);
+    log.confirm(1);
+    assert!(matches!(log.work(1, 1 << 20), Work::AwaitSnapshot), "what it needs is forgotten");
+}
+
 #[test]
 fn an_upload_that_ends_after_its_replica_was_given_up_leaves_no_hole() {
     let log = log();

@@ -53,6 +53,8 @@ pub enum Work {
     AwaitSnapshot,
     /// Ship this snapshot.
     Snapshot(Arc<SnapshotTicket>),
+    /// Find out whether the history ends here.
+    Confirm(Index, Box<Mark>),
     /// Ship these commits.
     Segment(Box<SegmentPlan>),
 }

@@ -62,6 +62,9 @@ pub enum Action {
     Step,
     Observe,
     HandOver,
+    GiveWay,
+    /// The pin was only moved to give way; or everything is copied back, and the write lock is not needed.
+    PutOff,
     Offer,
     EndLease,
     Release,
@@ -177,6 +180,8 @@ impl Handover {
                 let free = free || self.without.has(Step::NoHandoverDuringALease);
                 if free && matches!(replicator.hold, Hold::Pinned { .. }) {
                     actions.push(Action::HandOver);
+                    let same = replicator.tail.is_some_and(|(salts, _)| salts == db.salts);
+                    actions.extend((same && db.index().is_copied()).then_some(Action::GiveWay));
                 }
                 if replicator.lease.is_none() && !replicator.held_for_lease && world.leases < self.leases {
                     actions.push(Action::Offer);
@@ -185,6 +190,7 @@ impl Handover {
                     actions.push(Action::Release);
                 }
             }
+            At::Bulk | At::Lock => actions.extend([Action::Step, Action::PutOff]),
             _ => actions.push(Action::Step),
         }
     }
@@ -239,6 +245,8 @@ impl World {
                 let Hold::Pinned { mark } = replicator.hold else { return };
                 replicator.at = if db.index().frames > mark { At::Move(0) } else { At::Bulk };
             }
+            Action::GiveWay => replicator.at = At::Give(0),
+            Action::PutOff => replicator.at = At::Idle,
             Action::Offer => {
                 let index = db.index();
                 replicator.lease = Some(match replicator.hold {

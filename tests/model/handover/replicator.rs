@@ -29,6 +29,8 @@ pub enum At {
     Leave(u8),
     /// `move_pin`.
     Move(u8),
+    /// `guard_copied`.
+    Give(u8),
     /// `copy_bulk`.
     Bulk,
     BulkEnd,
@@ -157,6 +159,7 @@ impl Replicator {
             At::Resume(_) | At::Settle => self.resume(db, without, replica),
             At::Leave(step) => self.leave_guard(db, without, step),
             At::Move(step) => self.move_pin(db, without, step),
+            At::Give(step) => self.give_way(db, without, step),
             _ => self.seal(db, without),
         }
     }
@@ -312,6 +315,29 @@ impl Replicator {
         if step == 1 {
             self.held = self.other();
             self.at = At::Bulk;
+        }
+    }
+
+    /// Somebody else has copied everything back: the pin becomes a guard.
+    fn give_way(&mut self, db: &mut Database, without: &Without, step: u8) {
+        let late = without.has(Step::APinIsKeptUntilThereIsAnother);
+        self.at = At::Give(step + 1);
+        match (step, late) {
+            (0, false) | (1, true) => db.lines[self.other()] = Some(db.begin_read()),
+            (1, false) => {
+                let index = db.index();
+                self.capture(db, index);
+                if index.is_copied() || without.has(Step::WayIsGivenIfEverythingIsCopied) {
+                    self.keep_in_memory(db);
+                } else {
+                    db.lines[self.other()] = None;
+                    self.at = At::Idle;
+                }
+            }
+            _ => db.lines[self.held] = None,
+        }
+        if step == 2 {
+            (self.held, self.hold, self.at) = (self.other(), Hold::Guarded, At::Idle);
         }
     }
 

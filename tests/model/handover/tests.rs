@@ -35,7 +35,7 @@ const COPIED: Handover = Handover { deaths: 0, leases: 1, ..SMALL };
 const KILLED: Handover = Handover { power_cuts: 1, ..SMALL };
 
 /// What is left out in which world, and what goes wrong then. Of two steps each does alone what is needed.
-const NEEDED: [(Handover, &[Step], &str); 20] = [
+const NEEDED: [(Handover, &[Step], &str); 21] = [
     (ALIVE, &[Step::Pin], CONTINUES),
     (ALIVE, &[Step::Guard], COMPLETE),
     (ALIVE, &[Step::APinIsKeptUntilThereIsAnother], CONTINUES),
@@ -48,6 +48,7 @@ const NEEDED: [(Handover, &[Step], &str); 20] = [
     (ALIVE, &[Step::WhatIsUnshippedIsKeptInMemory], KEPT),
     (ALIVE, &[Step::TheLogIsLookedAtAgain, Step::WhatIsShippedIsWhatWasCaptured], COMPLETE),
     (COPIED, &[Step::AGuardNeedsEverythingCopied], STILL),
+    (COPIED, &[Step::WayIsGivenIfEverythingIsCopied], STILL),
     (COPIED, &[Step::ALeaseKeepsItsGuard], STILL),
     (COPIED, &[Step::NoHandoverDuringALease], STILL),
     (COPIED, &[Step::AHoldThatIsNoGuardIsExchanged], STILL),

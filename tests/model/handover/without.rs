@@ -15,6 +15,8 @@ pub enum Step {
     AGuardNeedsEverythingCopied,
     TheWalIndexDecides,
     AGuardIsTakenUnderTheWriteLock,
+    /// After the second transaction has begun.
+    WayIsGivenIfEverythingIsCopied,
     WhatIsUnshippedIsKeptInMemory,
     /// After an entry's bytes were read from the WAL.
     TheLogIsLookedAtAgain,

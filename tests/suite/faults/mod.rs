@@ -14,16 +14,19 @@ use crate::follow::scene::*;
 use crate::follow::writers::replicate_and_follow;
 use stage::*;
 
-/// Following, handing over and shipping.
-const FOLLOWING: [&str; 18] = [
-    "handover-pinned",
-    "handover-copied",
+/// Handing over with the write lock.
+const SEALING: [&str; 6] = [
     "handover-sealing",
     "handover-captured",
     "handover-checkpointed",
     "handover-guarding",
     "handover-guarded",
     "handover-unlocked",
+];
+/// Following, handing over and shipping.
+const FOLLOWING: [&str; 12] = [
+    "handover-pinned",
+    "handover-copied",
     "restart-pinned",
     "restart-followed",
     "ship-encoded",
@@ -35,6 +38,8 @@ const FOLLOWING: [&str; 18] = [
     "pages-staged",
     "pages-renamed",
 ];
+/// A checkpoint of the application's waits for the pin.
+const GIVING_WAY: [&str; 2] = ["way-pinned", "way-given"];
 /// Objects of a file replica on their way to the disk.
 const STORING: [&str; 5] = ["file-created", "file-written", "file-synced", "file-named", "file-deleted"];
 /// Snapshots, merged ranges, retention, and pieces of large objects.
@@ -75,10 +80,27 @@ const REMEMBERING: [&str; 3] = ["written-synced", "written-renamed", "written-ap
 fn killed_at_any_step_of_following_and_shipping_it_loses_nothing() {
     let stage = Stage::new("");
     for round in 0..rounds() {
+        for place in SEALING {
+            let writer = stage.fast_writer();
+            stage.die(place, nth(round, 9));
+            stage.recover(place, writer);
+        }
         for place in FOLLOWING {
             // The pages are kept once a minute.
             let most = if place.starts_with("pages") { 1 } else { 9 };
             stage.die_and_recover(place, nth(round, most));
+        }
+    }
+}
+
+#[test]
+fn killed_while_it_gives_way_to_a_checkpoint_it_loses_nothing() {
+    let stage = Stage::new("");
+    for round in 0..rounds() {
+        for place in GIVING_WAY {
+            let writer = stage.scene().writer(&["--checkpoints", "--patience", "20", "--pause", "0.003"]);
+            stage.die(place, nth(round, 9));
+            stage.recover(place, writer);
         }
     }
 }

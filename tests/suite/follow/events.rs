@@ -35,6 +35,21 @@ fn database_behind_a_symbolic_link_is_followed() {
     ends_equal(&scene, replicator);
 }
 
+/// They wait for every reader, with the write lock in hand; and a replicator always reads.
+#[test]
+fn checkpoints_of_the_applications_that_wait_for_readers_need_not_wait_for_us() {
+    let scene = Scene::with_chain(4096);
+    let replicator = scene.replicate_and_wait();
+    let kinds: [&[&str]; 2] = [&["--checkpoints", "--patience", "20"], &["--writer", "2"]];
+    let common = ["--commits", "60", "--pause", "0.01", "--stay"];
+    let mut writers = kinds.map(|kind| scene.writer(&[&common, kind].concat()));
+    let commits: u64 = writers.iter_mut().map(Writer::commits).sum();
+    writers.into_iter().for_each(Writer::leave);
+    assert_eq!(commits, 120, "{}", scene.log());
+    assert!(scene.log().contains("gave way to a checkpoint"), "{}", scene.log());
+    ends_equal(&scene, replicator);
+}
+
 #[test]
 fn database_and_its_folder_may_appear_later() {
     let mut scene = Scene::new();

@@ -47,7 +47,7 @@ fn an_idle_database_costs_nothing_and_a_busy_one_a_put_for_each_sync_and_two_req
     let merges = count(&requests, |request| request.is_object_put() && !request.conditional);
     let deletes = count(&requests, |request| request.method == "POST" && request.target.ends_with("?delete"));
     println!("{syncs} syncs, {merges} merges, {deletes} deletes; by method {:?}", by_method(&proxy));
-    assert!(indexes > 2 && merges == indexes && deletes <= merges + 1, "{}", stage.scene.log());
+    assert!(indexes > 2 && merges == indexes && deletes <= merges / 2 + 3, "{}", stage.scene.log());
     let others: Vec<_> = requests.iter().filter(|request| !matches!(request.method.as_str(), "PUT" | "POST")).collect();
     assert_eq!(requests.len(), syncs + merges + deletes, "{others:?}");
     assert!(stage.restored() == stage.scene.source());

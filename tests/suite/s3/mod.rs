@@ -15,3 +15,5 @@ mod proxy;
 pub mod server;
 mod stage;
 mod status;
+mod storm;
+mod unfinished;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::faults::assert_nothing_was_overwritten;
 use super::proxy::{Fault, Proxy};
 use super::stage::*;
 
@@ -72,6 +73,62 @@ fn a_store_that_does_not_answer_at_the_start_keeps_nobody_waiting_for_long() {
         stage.scene.restored_from(&beside, &[]).is_ok_and(|bytes| chain_length(&bytes) == source)
     });
     proxy.set(|_| Fault::None);
+}
+
+/// Stops with everything shipped, or with something that the store lacks; begins while the store is away. Returns what
+/// the replicators have said.
+fn back_after_the_start(has_everything: bool) -> (Stage, String) {
+    let stage = Stage::new();
+    let proxy = Proxy::before(stage.server.address);
+    let mut stage = stage.via(proxy.address);
+    let beside = stage.scene.path("beside");
+    stage.scene.replicas = vec![beside.clone()];
+    let writer = |number: &str| stage.scene.writer(&["--writer", number, "--commits", "50", "--stay"]);
+    let has_all = |bytes: Result<Vec<u8>, String>| {
+        bytes.is_ok_and(|bytes| chain_length(&bytes) == chain_length(&read_while_live(&stage.scene)))
+    };
+    let mut writers = vec![writer("1")];
+    let replicator = stage.replicate_and_wait();
+    wait_until("both snapshots", || stage.scene.log().matches("snapshot written").count() == 2);
+    if has_everything {
+        replicator.stop_well();
+    } else {
+        proxy.set(|_| Fault::Refuse);
+        writers.push(writer("2"));
+        wait_until("the file replica to have everything", || has_all(stage.scene.restored_from(&beside, &[])));
+        replicator.kill();
+    }
+    proxy.set(|_| Fault::Refuse);
+    let replicator = stage.replicate();
+    wait_for_of_start(&stage.scene, 2, "cannot read the replica");
+    writers.push(writer("3"));
+    wait_until("the file replica to have everything", || has_all(stage.scene.restored_from(&beside, &[])));
+    let (answer, _) = stage.scene.status(&[]);
+    assert_ne!(answer["replicas"][1]["state"], "following", "nothing is known of the store: {answer:#}");
+    proxy.set(|_| Fault::None);
+    wait_until("the store to have everything", || has_all(stage.restored_by(lightship().get_program().as_ref())));
+    replicator.stop_well();
+    writers.into_iter().for_each(Writer::leave);
+    let (log, source) = (stage.scene.log(), stage.scene.source());
+    assert!(stage.restored() == source && stage.scene.restored_from(&beside, &[]).unwrap() == source, "{log}");
+    assert!(stage.restored_by(&litestream("LITESTREAM", "0.3.13")).unwrap() == source, "{log}");
+    assert!(log.matches("new generation db=").count() == 1 && !log.contains("CONFLICT"), "{log}");
+    assert_nothing_was_overwritten(&proxy.requests());
+    (stage, log)
+}
+
+#[test]
+fn a_store_that_is_away_at_the_start_and_has_everything_goes_on_where_it_ended() {
+    let (stage, log) = back_after_the_start(true);
+    assert!(log.contains("its history ends where the others do"), "{log}");
+    assert_eq!(stage.keys().iter().filter(|key| key.contains("/snapshots/")).count(), 1, "{log}");
+}
+
+#[test]
+fn a_store_that_is_away_at_the_start_and_lacks_something_gets_a_snapshot() {
+    let (stage, log) = back_after_the_start(false);
+    assert!(log.contains("its history does not end where the others do"), "{log}");
+    assert_eq!(stage.keys().iter().filter(|key| key.contains("/snapshots/")).count(), 2, "{log}");
 }
 
 /// The store is dead for much longer than the WAL may grow: it is given up, and gets a snapshot when it is back.

@@ -60,9 +60,24 @@ impl Request {
         self.method == "DELETE" || self.method == "POST" && self.target.ends_with("?delete")
     }
 
-    /// Whether it creates `generations/...` or a part of that.
+    /// Whether it creates `generations/...` or replaces it, in one request.
     pub fn is_object_put(&self) -> bool {
-        self.method == "PUT" && self.target.contains("/generations/")
+        self.method == "PUT" && self.target.contains("/generations/") && !self.is_part()
+    }
+
+    /// Whether it puts a part, of which nothing is seen yet.
+    pub fn is_part(&self) -> bool {
+        self.method == "PUT" && self.target.contains("partNumber=")
+    }
+
+    /// Whether it makes an object of the parts of `generations/...`.
+    pub fn completes_object(&self) -> bool {
+        self.method == "POST" && self.target.contains("/generations/") && self.target.contains("uploadId=")
+    }
+
+    /// The path of its target.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
     }
 }
 

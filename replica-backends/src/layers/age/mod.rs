@@ -28,7 +28,7 @@ use futures::stream::BoxStream;
 pub use keys::{AgeKeys, KeyFault};
 pub use memory::Memory;
 
-use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
+use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result, Unfinished};
 use body::Sealer;
 use read::Heads;
 
@@ -158,6 +158,14 @@ impl Backend for Age {
             memory.forget(&gone.map(|(key, _)| key.clone()).collect::<Vec<_>>());
         }
         deleted
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+        self.inner.unfinished(prefix).await
+    }
+
+    async fn abort(&self, upload: &Unfinished) -> Result<()> {
+        self.inner.abort(upload).await
     }
 }
 
