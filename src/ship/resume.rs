@@ -92,10 +92,11 @@ pub(super) async fn end_of(
     generation: Generation,
     writer: WriterId,
 ) -> Result<Option<HistoryEnd>, Error> {
-    let Some((last, Some(seal))) = last_object(backend, generation, Foreign::Unread).await? else { return Ok(None) };
-    let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { return Ok(None) };
+    let Some(last) = last_object(backend, generation, Foreign::Unread).await? else { return Ok(None) };
+    let Some(seal) = last.seal.as_ref().filter(|seal| is_named_right(seal, &last.name)) else { return Ok(None) };
+    let Some(point) = point(seal) else { return Ok(None) };
     let (own, newest) = (seal.writer == writer, point.time);
-    Ok(Some(HistoryEnd::new(own, point, seal, newest)))
+    Ok(HistoryEnd::new(own, point, last, newest))
 }
 
 /// What becomes of an object that is encrypted for others.
