@@ -4,7 +4,7 @@
 //! `LIGHTSHIP_SEEDS=10000 LIGHTSHIP_PROCESSES=2 cargo nextest run --profile long --test simulation whatever_happens`
 //! runs so many seeds, in two processes (with `LIGHTSHIP_SEED=4711` from this one on); `LIGHTSHIP_SEED=4711` alone
 //! replays one, and `LIGHTSHIP_TRACE=1` shows all that happens in it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod app;
 mod check;
@@ -62,7 +62,7 @@ fn run_all(seeds: &[u64]) -> Vec<u64> {
     for &seed in seeds {
         match run(seed) {
             Ok(trace) if seeds.len() == 1 && std::env::var_os("LIGHTSHIP_TRACE").is_some() => {
-                println!("{}", trace.tail())
+                println!("{}", trace.tail());
             }
             Ok(_) => {}
             Err(violation) => {
