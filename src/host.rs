@@ -3,6 +3,8 @@
 //! Whoever follows, ships or restores asks here and nowhere else. So a simulation can answer instead: it has everything
 //! run on one thread, in a time of its own, and decides what others do during a pause.
 
+mod news;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 use futures::future::Either;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::task::{self, JoinError};
+
+pub use news::News;
 
 /// Work for a thread that may block.
 pub type Work = Box<dyn FnOnce() + Send>;

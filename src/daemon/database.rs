@@ -23,7 +23,7 @@ use super::schedule::Schedules;
 use super::state::StateFolder;
 use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
-use crate::host;
+use crate::host::{self, News};
 use crate::segment::Seal;
 use crate::ship::{Author, Conflict, Merges, Shipper};
 use crate::sqlite::{Connection, DatabaseHeader};
@@ -80,7 +80,7 @@ pub(super) enum Following {
 /// What outlives the times of following.
 struct Times {
     schedules: Schedules,
-    followed: watch::Sender<Option<Followed>>,
+    followed: News<Option<Followed>>,
     report: Arc<Report>,
 }
 
@@ -102,8 +102,8 @@ impl Database {
         // Commits are known to be in the source that a replica has not got, and nobody follows.
         let mut behind = false;
         let mut last_try = false;
-        let (followed, follows) = watch::channel(None);
-        let _looks = self.schedule_retention(&follows);
+        let followed = News::new(None);
+        let _looks = self.schedule_retention(&followed);
         let times = Times { schedules: Schedules::new(&self.replicas), followed, report: Arc::default() };
         let _reporter = self.start_reporter(&times.report);
         let mut reading = Reading::new();
@@ -253,18 +253,18 @@ impl Database {
         let log = Arc::clone(follower.log());
         self.announce(&log, &resumption);
         times.report.follows(&log);
-        let (finish, finished) = watch::channel(false);
-        times.followed.send_replace(Some(Followed::new(&log, &backends)));
+        let finish = News::new(false);
+        times.followed.tell(|followed| *followed = Some(Followed::new(&log, &backends)));
         let Schedules { snapshots, validations } = &times.schedules;
         let schedules = (snapshots.start(&log), validations.start(&self.path, &self.replicas, &backends, &self.clock));
-        let mut shippers = self.start_shippers(&log, &author, (backends, others), &finished);
+        let mut shippers = self.start_shippers(&log, &author, (backends, others), &finish);
         let (following, keeper) =
             self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
         drop(schedules);
         if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();
         }
-        let _ = finish.send(true);
+        finish.tell(|finish| *finish = true);
         let drained = time::timeout(DRAIN, async { while shippers.join_next().await.is_some() {} }).await.is_ok();
         let complete = drained && log.is_all_shipped();
         if !complete {
@@ -312,7 +312,7 @@ impl Database {
         log: &Arc<CommitLog>,
         author: &Author,
         (backends, others): (Vec<Arc<dyn Backend>>, Others),
-        finished: &watch::Receiver<bool>,
+        finish: &News<bool>,
     ) -> JoinSet<Result<(), Conflict>> {
         let mut shippers = JoinSet::new();
         for (number, ((replica, backend), other)) in self.replicas.iter().zip(backends).zip(others).enumerate() {
@@ -329,7 +329,7 @@ impl Database {
                 take_over: Mutex::new(other),
                 merges: Mutex::new(Merges::new(replica.merging)),
             };
-            shippers.spawn(shipper.run(finished.clone()));
+            shippers.spawn(shipper.run(finish.listen()));
         }
         shippers
     }

@@ -15,7 +15,7 @@ use super::replica::Replica;
 use crate::follow::ResumePoint;
 use crate::follow::log::ReplicaNo;
 use crate::host;
-use crate::ship::{HistoryEnd, Merging, clear_leftovers, find_end};
+use crate::ship::{Author, HistoryEnd, Merging, Unbridged, bridge, clear_leftovers, find_end};
 use crate::types::{Timestamp, WriterId};
 
 /// So long others wait for a store that does not say where its history ends, once one of them has. When it says, and
@@ -53,6 +53,9 @@ impl Database {
             if let Some(end) = end.as_ref().filter(|_| merges) {
                 self.clear_leftovers(replica, backend.as_ref(), &end.point).await;
             }
+            if let Some(unbridged) = end.as_ref().and_then(|end| end.unbridged.as_ref()).filter(|_| !is_fork) {
+                self.bridge(replica, backend.as_ref(), unbridged, writer).await;
+            }
             Ok(end)
         });
         let answers = in_time(asked).await;
@@ -76,6 +79,15 @@ impl Database {
             // If they cannot be read, the clock has to do for a fork.
             Some(error) if !is_fork && ends.points.iter().all(Option::is_none) => Err(error),
             _ => Ok(ends),
+        }
+    }
+
+    /// Whoever wrote a snapshot behind a gap has died before Litestream could find it.
+    async fn bridge(&self, replica: &Replica, backend: &dyn Backend, unbridged: &Unbridged, writer: WriterId) {
+        if let Err(error) = bridge(backend, unbridged, &Author::new(writer)).await {
+            tracing::warn!(db = %self.name(), replica = %replica.name, %error,
+                "cannot put the object without which Litestream 0.3 does not find the last snapshot; the next commit \
+                 does as well");
         }
     }
 

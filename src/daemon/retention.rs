@@ -15,7 +15,7 @@ use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
 use crate::history::retention::{Policy, RetentionPlan, plan_retention};
 use crate::history::{ObjectName, Seals, plan_key};
-use crate::host;
+use crate::host::{self, News};
 use crate::restore::{NamedBackend, Source, read_points};
 use crate::ship::{Pruned, Verdict, abort_stale, prune};
 use crate::types::{Clock, Generation, Timestamp};
@@ -111,13 +111,13 @@ impl Database {
     ///
     /// These tasks outlive the times of following, of which `followed` tells and which may be far shorter than the time
     /// between two looks, or than one look.
-    pub(super) fn schedule_retention(&self, followed: &watch::Receiver<Option<Followed>>) -> JoinSet<()> {
+    pub(super) fn schedule_retention(&self, followed: &News<Option<Followed>>) -> JoinSet<()> {
         let mut schedules = JoinSet::new();
         for (number, replica) in self.replicas.iter().enumerate() {
             let Some(retention) = replica.retention.clone().filter(|_| !replica.append_only) else { continue };
             let (clock, database) = (Arc::clone(&self.clock), self.path.display().to_string());
             let looks = Looks { number, replica: replica.clone(), retention, clock, database, wants_snapshot: false };
-            schedules.spawn(looks.go_on(followed.clone()));
+            schedules.spawn(looks.go_on(followed.listen()));
         }
         schedules
     }

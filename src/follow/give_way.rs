@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use fault_points::fault_point;
-
 use super::{Follower, Hold, Lost};
 use crate::host;
 use crate::sqlite::WalIndex;
@@ -59,7 +57,7 @@ impl Follower {
                 if somebody {
                     host::pause(SLEEP);
                 }
-                return self.guard_copied(now);
+                return self.give(now);
             }
             if !somebody || host::since(since) >= PATIENCE {
                 return Ok(false);
@@ -68,31 +66,13 @@ impl Follower {
         }
     }
 
-    /// Pinned, and somebody has copied all of the WAL back: the pin becomes a guard without the write lock.
-    ///
-    /// What the second transaction sees when it begins is what is captured and copied back. For if a commit came
-    /// between its beginning and the look at the wal-index, it would not be copied back: the second transaction, if it
-    /// is a guard, lets nothing be copied, and if it is a pin, nothing behind the end that it saw. Nor is more
-    /// unshipped then than a moment ago.
-    fn guard_copied(&mut self, now: Timestamp) -> Result<bool, Lost> {
+    fn give(&mut self, now: Timestamp) -> Result<bool, Lost> {
         self.recognise_database()?;
-        let other = 1 - self.held;
-        self.lines[other].begin_read()?;
-        fault_point!("way-pinned");
-        let index = self.lines[other].wal_index()?;
-        self.capture(&index, now)?;
-        if !index.is_copied() {
-            self.lines[other].end();
-            return Ok(false);
+        let given = self.guard_copied(now)?;
+        if given {
+            self.guarded();
+            tracing::debug!(db = %self.path.display(), "gave way to a checkpoint of the application's");
         }
-        let permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
-        self.lines[self.held].end();
-        fault_point!("way-given");
-        self.held = other;
-        self.guard(permit)?;
-        self.guarded();
-        self.log.note_statistics(|statistics| statistics.handovers += 1);
-        tracing::debug!(db = %self.path.display(), "gave way to a checkpoint of the application's");
-        Ok(true)
+        Ok(given)
     }
 }

@@ -8,6 +8,8 @@ const TOOK_FIRST: Duration = Duration::from_millis(10);
 /// for each of them tries in vain to checkpoint.
 const LARGER: u32 = 4;
 const COMMITS_MAX: f64 = 1000.0;
+/// With no more than these, the disk is often synced between one commit and the next.
+const GAPS_COMMITS_MAX: f64 = 500.0;
 /// Growth that is seen sooner than this after the last look tells little of the rate.
 const GAP_MIN: Duration = Duration::from_micros(500);
 
@@ -69,6 +71,11 @@ impl Growth {
         }
         let meanwhile = (self.frames_per_second * self.took.as_secs_f64()) as u32;
         limit.saturating_sub(meanwhile).clamp(limit / 2, limit - limit / 10)
+    }
+
+    /// Whether all of the WAL may be copied back before the next commit comes.
+    pub(super) fn has_gaps(&self) -> bool {
+        self.commits_per_second <= GAPS_COMMITS_MAX
     }
 
     /// How long until another `frames` are there.

@@ -18,6 +18,9 @@ use crate::types::{PageNo, Timestamp};
 
 /// So few frames may be left to copy while the write lock is held.
 const SEAL_FRAMES: u32 = 100;
+/// So often they are copied once more, if commits are so far apart that there may be none left then: the write lock is
+/// not needed for that.
+const LAST_ROUNDS: u32 = 3;
 /// If rounds do not make them fewer, it may be so many bytes: what an application copies by itself, while it waits.
 const SEAL_BYTES_MAX: u32 = 4 << 20;
 /// How long somebody else's checkpoint is waited for: with no lock in hand, and with the write lock held.
@@ -131,9 +134,15 @@ impl Follower {
         self.recognise_database()?;
         let copied = self.copy_bulk(now)?;
         fault_point!("handover-copied");
-        let sealed = if copied && !self.is_blocked() { self.try_seal(now) } else { Ok(false) };
+        let sealed = if copied && !self.is_blocked() { self.guard_or_seal(now) } else { Ok(false) };
         self.log.drop_read_ahead();
         sealed
+    }
+
+    /// If nobody has committed meanwhile everything is copied back already, and nobody need feel a lock.
+    fn guard_or_seal(&mut self, now: Timestamp) -> Result<bool, Lost> {
+        let is_copied = self.lines[self.held].wal_index()?.is_copied();
+        if is_copied && self.guard_copied(now)? { Ok(true) } else { self.try_seal(now) }
     }
 
     fn try_seal(&mut self, now: Timestamp) -> Result<bool, Lost> {
@@ -153,10 +162,7 @@ impl Follower {
         self.lines[other].end();
         fault_point!("handover-unlocked");
         let held = host::since(since);
-        self.log.note_statistics(|statistics| {
-            statistics.write_lock.add(held);
-            statistics.handovers += u64::from(matches!(sealed, Ok(true)));
-        });
+        self.log.note_statistics(|statistics| statistics.write_lock.add(held));
         tracing::debug!(db = %self.path.display(), ?held, sealed = ?sealed.as_ref().ok(), "held the write lock");
         sealed
     }
@@ -206,6 +212,7 @@ impl Follower {
     fn copy_bulk(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let index = self.lines[self.held].wal_index()?;
         let (mut copied_before, mut left_before) = (None, index.frames.saturating_sub(index.copied));
+        let mut last_rounds = if self.growth.has_gaps() { LAST_ROUNDS } else { 0 };
         // The most of it before the first round: what is committed meanwhile is for the round to copy, and little is
         // left to read, and so to copy, when the rounds are over.
         self.read_ahead(now)?;
@@ -224,6 +231,10 @@ impl Follower {
             // what is committed while the disk is synced is more than that.
             let shrinks = left <= left_before / 2;
             left_before = left;
+            if (1..=SEAL_FRAMES).contains(&left) && last_rounds > 0 {
+                last_rounds -= 1;
+                continue;
+            }
             if left <= SEAL_FRAMES || !shrinks && left <= SEAL_BYTES_MAX / self.page_size.get() {
                 break;
             }
@@ -295,6 +306,30 @@ impl Follower {
         Ok(true)
     }
 
+    /// Pinned, and all of the WAL is copied back: the pin becomes a guard without the write lock. False if it is not.
+    ///
+    /// What the second transaction sees when it begins is what is captured and copied back. For if a commit came
+    /// between its beginning and the look at the wal-index, it would not be copied back: the second transaction, if it
+    /// is a guard, lets nothing be copied, and if it is a pin, nothing behind the end that it saw. Nor is more
+    /// unshipped then than before.
+    pub(super) fn guard_copied(&mut self, now: Timestamp) -> Result<bool, Lost> {
+        let other = 1 - self.held;
+        self.lines[other].begin_read()?;
+        fault_point!("way-pinned");
+        let index = self.lines[other].wal_index()?;
+        self.capture(&index, now)?;
+        if !index.is_copied() {
+            self.lines[other].end();
+            return Ok(false);
+        }
+        let permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+        self.lines[self.held].end();
+        fault_point!("way-given");
+        self.held = other;
+        self.guard(permit)?;
+        Ok(true)
+    }
+
     pub(super) fn wal_reader(&self) -> impl Fn(u64, &mut [u8]) -> io::Result<()> {
         let wal = self.wal.file();
         move |offset, bytes| wal.read_exact_at(bytes, offset)
@@ -321,8 +356,9 @@ impl Follower {
     }
 
     /// Everything is captured, shipped or in memory, and copied back, and the transaction in hand began after that.
-    pub(super) fn guard(&mut self, _everything_is_safe: SealPermit) -> Result<(), Lost> {
+    fn guard(&mut self, _everything_is_safe: SealPermit) -> Result<(), Lost> {
         self.close_index()?;
+        self.log.note_statistics(|statistics| statistics.handovers += 1);
         self.hold = Hold::Guarded;
         self.first_page.clear();
         self.note_first_page()

@@ -24,6 +24,7 @@ pub use work::{Mark, SegmentPlan, Source, Work};
 
 use super::snapshot::SnapshotTicket;
 use super::statistics;
+use crate::host::News;
 use crate::segment::StateDigest;
 use crate::types::{Generation, Index};
 
@@ -81,7 +82,7 @@ pub struct SealPermit(());
 #[derive(Debug)]
 pub struct CommitLog {
     inner: Mutex<Inner>,
-    news: watch::Sender<u64>,
+    news: News<u64>,
     statistics: statistics::Shared,
 }
 
@@ -93,7 +94,7 @@ impl CommitLog {
         let (extras, ranges) = (vec![Extra::None; replicas], vec![None; replicas]);
         let (indexes, spare, snapshots) = (VecDeque::new(), Vec::new(), vec![None; replicas]);
         let inner = Inner { generation, indexes, consumers, extras, snapshots, ranges, detached: false, spare };
-        Self { inner: Mutex::new(inner), news: watch::Sender::new(0), statistics: statistics::Shared::default() }
+        Self { inner: Mutex::new(inner), news: News::new(0), statistics: statistics::Shared::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -101,13 +102,13 @@ impl CommitLog {
     }
 
     fn tell(&self) {
-        self.news.send_modify(|n| *n += 1);
+        self.news.tell(|n| *n += 1);
     }
 
     /// Changes whenever there may be new work.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
+        self.news.listen()
     }
 
     /// The generation being written.

@@ -84,6 +84,8 @@ pub struct RestorePlan {
     pub next: Option<ObjectName>,
     /// The wanted point lies behind the end of the history.
     pub beyond_end: bool,
+    /// There were commits behind the end of the history that the replica has not got: it was to go on with a snapshot.
+    pub cut_off: bool,
     /// Between the end of the restore and the wanted time there were commits that are kept no more one by one.
     pub coarse: bool,
 }
@@ -123,6 +125,9 @@ impl fmt::Display for RestorePlan {
         }
         if self.coarse {
             writeln!(f, "note        the commits up to the wanted time have been merged; this is the last point kept")?;
+        }
+        if self.cut_off {
+            writeln!(f, "note        newer commits were made, but the snapshot that they begin with is not there")?;
         }
         match self.end {
             PlannedEnd::Commit { at: (index, offset), size, time, digest } => {

@@ -48,6 +48,8 @@ pub struct RestoreReport {
     pub proof: Proof,
     /// The wanted point lies behind the end of the history; the newest commit was restored.
     pub beyond_end: bool,
+    /// Newer commits were made, but this replica has not got the snapshot that they begin with.
+    pub cut_off: bool,
     /// Commits between the restored one and the wanted time have been merged and are kept no more one by one.
     pub coarse: bool,
     /// Frames that no commit followed, and that were therefore dropped.
@@ -75,6 +77,7 @@ impl RestoreReport {
             digest: hashes.digest(),
             proof,
             beyond_end: plan.beyond_end,
+            cut_off: plan.cut_off,
             coarse: plan.coarse,
             uncommitted: replayed.uncommitted,
             hashes,
@@ -109,6 +112,9 @@ impl fmt::Display for RestoreReport {
         }
         if self.beyond_end {
             f.write_str(", which is after the newest commit")?;
+        }
+        if self.cut_off {
+            f.write_str(", which this replica has not got (it lacks the snapshot that the newest commits begin with)")?;
         }
         if self.coarse {
             f.write_str(", up to which commits have been merged (this is the last point kept)")?;

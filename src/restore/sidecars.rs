@@ -82,7 +82,9 @@ fn opened_by(output: &Path, files: &[PathBuf]) -> Option<(PathBuf, u32)> {
             if fs::read_link(&link).is_ok_and(|target| target == deleted) {
                 return Some((deleted, pid));
             }
-            let Ok(found) = fs::metadata(&link).map(identity) else { continue };
+            // There is mostly nothing to look for, and to look at every open file of every process takes its time.
+            let found = if wanted.is_empty() { None } else { fs::metadata(&link).ok().map(identity) };
+            let Some(found) = found else { continue };
             if let Some((_, file)) = wanted.iter().find(|(wanted, _)| *wanted == found) {
                 return Some(((*file).clone(), pid));
             }

@@ -18,8 +18,9 @@ use fault_points::fault_point;
 use replica_backends::{Backend, ErrorKind};
 
 use super::Author;
+use super::bridge::{Unbridged, bridge};
 use super::claim::read_own_seal;
-use super::resume::{Foreign, last_object};
+use super::resume::{Foreign, LastObject, last_object};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, SnapshotTicket};
 use crate::history::ObjectName;
@@ -64,43 +65,40 @@ impl Shipper {
 
     /// Makes sure that nobody can continue what the replica has of the generation before `ticket`'s snapshot hides the
     /// gap behind it; and that the snapshot gets a later time than everything before it, for it is by the store's time
-    /// that Litestream 0.3 chooses a generation, and in it a snapshot.
-    pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
+    /// that Litestream 0.3 chooses a generation, and in it a snapshot. Returns whether the snapshot is there already.
+    pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<bool, Failure> {
         let backend: &dyn Backend = self.backend.as_ref();
         let last = last_object(backend, ticket.generation, Foreign::Unread).await.map_err(Failure::Retry)?;
-        let Some((last, seal)) = last else { return self.outlast_parent().await };
-        if last == ObjectName::Snapshot(ticket.generation, ticket.index) {
-            return Ok(());
-        }
+        let Some(LastObject { name: last, seal, .. }) = last else {
+            return self.outlast_parent().await.map(|()| false);
+        };
         let Some(key) = last.key() else { return Err(self.conflict(&last, None)) };
         let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
             return Err(self.conflict(&last, None));
         };
-        let Some(at) = continues_at(&seal) else {
-            self.reach_to(ticket, last.index(), seal).await?;
-            return self.outlast(&key).await;
-        };
+        if last == ObjectName::Snapshot(ticket.generation, ticket.index) {
+            return Ok(seal.digest_after == ticket.digest);
+        }
+        let Some(at) = continues_at(&seal) else { return self.outlast(&key).await.map(|()| false) };
         if at == (ticket.index, Offset(0)) && seal.digest_after == ticket.digest {
-            return Ok(());
+            return Ok(false);
         }
         let name = ObjectName::Segment(ticket.generation, at.0, at.1);
         if at.0 >= ticket.index {
             return Err(self.conflict(&name, Some(&seal)));
         }
         if at.1 < Offset::LIMIT {
-            self.put_gap(&gap_at(at, &seal, ticket, &self.author)).await?;
+            self.put_gap(&gap_at(at, &seal, (ticket.index, &ticket.reason), &self.author)).await?;
             fault_point!("gap-ended");
         }
-        self.reach_to(ticket, at.0, seal).await?;
-        fault_point!("gap-bridged");
-        self.outlast(&key).await
+        self.outlast(&key).await.map(|()| false)
     }
 
     /// A generation that was forked off is chosen before its parent.
     async fn outlast_parent(&self) -> Result<(), Failure> {
         let Some(parent) = self.author.parent else { return Ok(()) };
         let last = last_object(self.backend.as_ref(), parent.generation, Foreign::Unread).await;
-        match last.map_err(Failure::Retry)?.and_then(|(last, _)| last.key()) {
+        match last.map_err(Failure::Retry)?.and_then(|last| last.name.key()) {
             Some(key) => self.outlast(&key).await,
             None => Ok(()),
         }
@@ -115,14 +113,15 @@ impl Shipper {
         Ok(())
     }
 
-    /// Litestream 0.3 restores no snapshot that lies more than one index behind the last segment. If that is at
-    /// `reached`, one without data takes the index between.
-    async fn reach_to(&self, ticket: &SnapshotTicket, reached: Index, last: Seal) -> Result<(), Failure> {
-        let before = ticket.index.get().checked_sub(1).and_then(Index::new);
-        let Some(before) = before.filter(|before| *before > reached) else { return Ok(()) };
-        // With the snapshot's time: whoever restores to an earlier one does not come by here.
-        let gap = Seal { time: ticket.time.max(last.time), ..gap_at((before, Offset(0)), &last, ticket, &self.author) };
-        self.put_gap(&gap).await
+    /// Once a snapshot is there, behind a gap perhaps: Litestream is to find it.
+    pub(super) async fn bridge_before(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
+        let last = last_object(self.backend.as_ref(), ticket.generation, Foreign::Unread).await;
+        let last = last.map_err(Failure::Retry)?;
+        if let Some(unbridged) = last.and_then(|last| Unbridged::of(&last)) {
+            bridge(self.backend.as_ref(), &unbridged, &self.author).await.map_err(Failure::Retry)?;
+            fault_point!("gap-bridged");
+        }
+        Ok(())
     }
 
     async fn put_gap(&self, gap: &Seal) -> Result<(), Failure> {
@@ -161,7 +160,8 @@ pub(super) fn is_same_end(there: &Seal, end: &Seal) -> bool {
         && (there.digest_after, there.checksum_after) == (end.digest_after, end.checksum_after)
 }
 
-fn encode(end: &Seal) -> io::Result<Bytes> {
+/// The object of an end.
+pub(super) fn encode(end: &Seal) -> io::Result<Bytes> {
     Ok(Encoder::new(Vec::new(), 0).finish(end.clone())?.0.into())
 }
 
@@ -205,9 +205,10 @@ pub(super) fn end_behind(last: &Seal, author: &Author) -> Seal {
     Seal { writer: author.writer, ..nothing_at(last.to, last, author, String::new()) }
 }
 
-/// The end of a history that goes on behind a gap, with the snapshot of `ticket`; `last` is its last object.
-fn gap_at(at: (Index, Offset), last: &Seal, ticket: &SnapshotTicket, author: &Author) -> Seal {
-    let reason = format!("goes on with the snapshot of index {}: {}", ticket.index, ticket.reason);
+/// The end of a history that goes on behind a gap, with a snapshot: of this index, and for this reason. `last` is the
+/// last object before the gap.
+pub(super) fn gap_at(at: (Index, Offset), last: &Seal, goes_on: (Index, &str), author: &Author) -> Seal {
+    let reason = format!("goes on with the snapshot of index {}: {}", goes_on.0, goes_on.1);
     nothing_at(at, last, author, reason)
 }
 

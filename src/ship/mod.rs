@@ -1,5 +1,6 @@
 //! Shipping: entries of the commit log become objects of a replica, in order and sealed.
 
+mod bridge;
 mod claim;
 mod confirm;
 mod end;
@@ -15,6 +16,7 @@ mod stream;
 mod take_over;
 mod unfinished;
 
+pub use bridge::{Unbridged, bridge};
 pub use merge::{Merges, Merging, clear_leftovers};
 pub use prune::{Pruned, prune};
 pub use resume::{HistoryEnd, find_end};

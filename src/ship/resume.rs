@@ -3,6 +3,7 @@
 use futures::TryStreamExt;
 use replica_backends::{Backend, Error, ObjectMeta};
 
+use super::bridge::Unbridged;
 use super::claim::{is_for_others, read_own_seal, read_seal};
 use super::end::continues_at;
 use crate::follow::ResumePoint;
@@ -19,20 +20,24 @@ pub struct HistoryEnd {
     pub point: ResumePoint,
     /// The seal of that segment: its index has to be ended before anything is put.
     pub take_over: Option<Box<Seal>>,
+    /// A snapshot that Litestream does not find, for which whoever put it has not lived long enough.
+    pub unbridged: Option<Unbridged>,
     /// When the newest state of any generation was seen.
     pub newest: Timestamp,
 }
 
 impl HistoryEnd {
-    fn new(own: bool, point: ResumePoint, last: Seal, newest: Timestamp) -> Self {
-        let is_segment = last.kind == SealKind::Segment && !last.is_end() && last.to.1 < Offset::LIMIT;
-        match point.index.next().filter(|_| !own && is_segment) {
+    fn new(own: bool, point: ResumePoint, last: LastObject, newest: Timestamp) -> Option<Self> {
+        let unbridged = Unbridged::of(&last);
+        let seal = last.seal?;
+        let is_segment = seal.kind == SealKind::Segment && !seal.is_end() && seal.to.1 < Offset::LIMIT;
+        Some(match point.index.next().filter(|_| !own && is_segment) {
             Some(index) => {
                 let point = ResumePoint { index, offset: Offset(0), checksum: Checksum::default(), ..point };
-                Self { point, take_over: Some(Box::new(last)), newest }
+                Self { point, take_over: Some(Box::new(seal)), unbridged, newest }
             }
-            None => Self { point, take_over: None, newest },
-        }
+            None => Self { point, take_over: None, unbridged, newest },
+        })
     }
 }
 
@@ -48,7 +53,7 @@ pub async fn find_end(
     writer: WriterId,
     without: Option<Generation>,
 ) -> Result<Option<HistoryEnd>, Error> {
-    let mut best: Option<(bool, ResumePoint, Seal)> = None;
+    let mut best: Option<(bool, ResumePoint, LastObject)> = None;
     let (mut unread, mut newest) = (None, Timestamp::default());
     for folder in backend.list_folders(GENERATIONS).await? {
         let Ok(generation) = folder.parse::<Generation>() else { continue };
@@ -62,19 +67,20 @@ pub async fn find_end(
             }
             found => found?,
         };
-        let Some((last, Some(seal))) = found else { continue };
-        let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { continue };
+        let Some(last) = found else { continue };
+        let Some(seal) = last.seal.as_ref().filter(|seal| is_named_right(seal, &last.name)) else { continue };
+        let Some(point) = point(seal) else { continue };
         newest = newest.max(point.time);
         let own = seal.writer == writer;
         if best.as_ref().is_none_or(|(best_own, best, _)| (*best_own, best.time) < (own, point.time)) {
-            best = Some((own, point, seal));
+            best = Some((own, point, last));
         }
     }
     if let Some(error) = unread.filter(|_| best.is_none()) {
         tracing::warn!(%error, "no generation can be continued: the last object of each was encrypted for others, or \
             is not among those that the state folder remembers");
     }
-    Ok(best.map(|(own, point, seal)| HistoryEnd::new(own, point, seal, newest)))
+    Ok(best.and_then(|(own, point, last)| HistoryEnd::new(own, point, last, newest)))
 }
 
 /// Where `generation` ends for `writer`, if it can be continued.
@@ -86,10 +92,11 @@ pub(super) async fn end_of(
     generation: Generation,
     writer: WriterId,
 ) -> Result<Option<HistoryEnd>, Error> {
-    let Some((last, Some(seal))) = last_object(backend, generation, Foreign::Unread).await? else { return Ok(None) };
-    let Some(point) = point(&seal).filter(|_| is_named_right(&seal, &last)) else { return Ok(None) };
+    let Some(last) = last_object(backend, generation, Foreign::Unread).await? else { return Ok(None) };
+    let Some(seal) = last.seal.as_ref().filter(|seal| is_named_right(seal, &last.name)) else { return Ok(None) };
+    let Some(point) = point(seal) else { return Ok(None) };
     let (own, newest) = (seal.writer == writer, point.time);
-    Ok(Some(HistoryEnd::new(own, point, seal, newest)))
+    Ok(HistoryEnd::new(own, point, last, newest))
 }
 
 /// What becomes of an object that is encrypted for others.
@@ -101,7 +108,17 @@ pub(super) enum Foreign {
     Unread,
 }
 
-/// The object with which `generation` ends, and its seal, if it has one that can be trusted.
+/// The object with which a generation ends.
+#[derive(Debug)]
+pub(super) struct LastObject {
+    pub name: ObjectName,
+    /// If it has one that can be trusted.
+    pub seal: Option<Seal>,
+    /// The last segment, which may stand before it.
+    pub segment: Option<ObjectName>,
+}
+
+/// The object with which `generation` ends.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -109,13 +126,17 @@ pub(super) async fn last_object(
     backend: &dyn Backend,
     generation: Generation,
     foreign: Foreign,
-) -> Result<Option<(ObjectName, Option<Seal>)>, Error> {
-    let catalog = Catalog::from_listing(last_index(backend, generation).await?);
+) -> Result<Option<LastObject>, Error> {
+    let (last_index, segment) = last_index(backend, generation).await?;
+    let catalog = Catalog::from_listing(last_index);
     let Some(history) = catalog.history(generation) else { return Ok(None) };
     let mut seals = Seals::default();
     loop {
         let needs = match history.end(&seals) {
-            Ok(last) => return Ok(last.map(|last| (last.name, seals.known(&last.name).cloned()))),
+            Ok(last) => {
+                let last = last.map(|last| (last.name, seals.known(&last.name).cloned()));
+                return Ok(last.map(|(name, seal)| LastObject { name, seal, segment }));
+            }
             Err(needs) => needs,
         };
         for name in needs.0 {
@@ -128,20 +149,29 @@ pub(super) async fn last_object(
     }
 }
 
-/// What is listed of the last index. The rest is not kept: there may be many histories at once, and long ones.
-async fn last_index(backend: &dyn Backend, generation: Generation) -> Result<Vec<ObjectMeta>, Error> {
-    let (mut last, mut listed) = (Index::default(), Vec::new());
+/// What is listed of the last index, and the last segment. The rest is not kept: there may be many histories at once,
+/// and long ones.
+async fn last_index(
+    backend: &dyn Backend,
+    generation: Generation,
+) -> Result<(Vec<ObjectMeta>, Option<ObjectName>), Error> {
+    let (mut last, mut listed, mut segment) = (Index::default(), Vec::new(), None);
     for folder in [snapshots(generation), segments(generation)] {
         let mut objects = backend.list(&folder, None).await?;
         while let Some(object) = objects.try_next().await? {
-            let Some(name) = ObjectName::parse(&object.key).filter(|name| name.index() >= last) else { continue };
+            let Some(name) = ObjectName::parse(&object.key) else { continue };
+            if matches!(name, ObjectName::Segment(..)) {
+                segment = segment.max(Some(name));
+            }
             if name.index() > last {
                 (last, listed) = (name.index(), Vec::new());
             }
-            listed.push(object);
+            if name.index() == last {
+                listed.push(object);
+            }
         }
     }
-    Ok(listed)
+    Ok((listed, segment))
 }
 
 fn is_named_right(seal: &Seal, name: &ObjectName) -> bool {

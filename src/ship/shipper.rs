@@ -154,8 +154,13 @@ impl Shipper {
                 Ok(())
             }
             Work::Snapshot(ticket) => {
-                self.end_before_gap(&ticket).await?;
-                self.ship_snapshot(&ticket).await?;
+                if self.end_before_gap(&ticket).await? {
+                    self.log.note_snapshot(self.replica, &ticket);
+                } else {
+                    self.ship_snapshot(&ticket).await?;
+                }
+                fault_point!("gap-crossed");
+                self.bridge_before(&ticket).await?;
                 if self.log.shipped(self.replica, ticket.index, ticket.mark()) {
                     self.note(ticket.generation, ticket.index, &ticket.mark());
                 }
@@ -371,7 +376,12 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        use replica_backends::Operation;
-        Self::Retry(Error::new(ErrorKind::Body, Operation::Put, "", "the source", error))
+        Self::Retry(of_source(error))
     }
+}
+
+/// Something went wrong before the store was asked.
+pub(super) fn of_source(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    use replica_backends::Operation;
+    Error::new(ErrorKind::Body, Operation::Put, "", "the source", error)
 }

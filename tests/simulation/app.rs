@@ -314,6 +314,37 @@ impl App {
         size.unwrap_or(0)
     }
 
+    /// A copy of its disk. Nobody's locks are dropped.
+    pub fn files(&self) -> Option<Vec<(String, Vec<u8>)>> {
+        let database = self.presence.read().filter(|bytes| !bytes.is_empty() && self.path.exists())?;
+        let beside = ["app.db-wal", "app.db-journal"].into_iter();
+        let beside =
+            beside.filter_map(|name| Some((name.to_owned(), std::fs::read(self.path.with_file_name(name)).ok()?)));
+        Some([("app.db".to_owned(), database)].into_iter().chain(beside).collect())
+    }
+
+    /// One that is to work with a copy of the same database.
+    pub fn another(&self) -> Self {
+        let clocks = (&self.clock, &self.trace);
+        Self::new(&self.path, Rng::with_seed(self.random.clone().u64(..)), self.habits.clone(), clocks, &self.oracle)
+    }
+
+    /// Commits something. False if somebody is in the way.
+    pub fn touch(&mut self) -> bool {
+        self.rest();
+        self.is_quiet = false;
+        if self.users.is_empty() {
+            self.open();
+        }
+        let before = self.newest();
+        let number = self.random.u32(0..1_000_000);
+        self.run(
+            0,
+            &format!("BEGIN; CREATE TABLE IF NOT EXISTS touched (n); INSERT INTO touched VALUES ({number}); COMMIT"),
+        );
+        self.newest() > before
+    }
+
     /// Ends whatever is open, so that nothing is in anybody's way.
     pub fn rest(&mut self) {
         self.is_quiet = true;

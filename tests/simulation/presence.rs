@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The bytes that every user of a database holds a shared lock on (sqlite.org/lockingv3.html).
@@ -20,6 +21,14 @@ impl Presence {
     /// The database at `path` is the one that is used from now on.
     pub fn move_to(&mut self, path: &Path) {
         self.files.push(File::options().read(true).write(true).open(path).unwrap());
+    }
+
+    /// All of the file, read without closing it.
+    pub fn read(&self) -> Option<Vec<u8>> {
+        let file = self.files.last()?;
+        let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        Some(bytes)
     }
 
     /// Somebody is there.

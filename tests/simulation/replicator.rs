@@ -73,6 +73,11 @@ impl Settings {
         self.replicas[replica].retention.is_none()
     }
 
+    /// Whether segments stay as they are put.
+    pub fn never_merges(&self) -> bool {
+        self.replicas.iter().all(|replica| replica.merging == Merging::Never)
+    }
+
     fn database(&self, path: &Path, state: &Path, stores: &[Store], clock: &WallClock) -> Database {
         let replicas = self.replicas.iter().zip(stores).enumerate();
         Database {

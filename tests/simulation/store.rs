@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use lightship::history::{ObjectName, covers};
+use lightship::segment::{Seal, Tail};
 use lightship::types::Clock;
 use replica_backends::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result};
 
@@ -58,6 +60,29 @@ struct State {
     random: Rng,
     weather: Weather,
     objects: BTreeMap<String, Object>,
+    /// An object that was replaced by one that does not hold the same.
+    overwritten: Option<String>,
+}
+
+impl State {
+    fn put_over(&mut self, key: &str, object: Object) {
+        if let Some(before) = self.objects.get(key).filter(|before| !holds_the_same(key, &before.bytes, &object.bytes))
+        {
+            self.overwritten = Some(format!("{key}, of {} bytes, was overwritten", before.bytes.len()));
+        }
+        self.objects.insert(key.to_owned(), object);
+    }
+}
+
+/// A segment is replaced by one that it was merged into, and that by it if the merge fails.
+fn holds_the_same(key: &str, before: &[u8], after: &[u8]) -> bool {
+    let seal = |bytes: &[u8]| match Seal::from_tail(bytes, bytes.len() as u64) {
+        Ok(Tail::Sealed(seal, _)) => Some(seal),
+        _ => None,
+    };
+    let Some(ObjectName::Segment(..)) = ObjectName::parse(key) else { return ObjectName::parse(key).is_none() };
+    let (Some(before), Some(after)) = (seal(before), seal(after)) else { return false };
+    before.writer == after.writer && (covers(&before, &after) || covers(&after, &before))
 }
 
 /// The store; clones are the same one.
@@ -78,7 +103,7 @@ impl fmt::Debug for Store {
 impl Store {
     pub fn new(name: &str, seed: u64, clock: &WallClock, trace: &Trace) -> Self {
         let random = Rng::with_seed(seed);
-        let state = State { random, weather: Weather::Fine, objects: BTreeMap::new() };
+        let state = State { random, weather: Weather::Fine, objects: BTreeMap::new(), overwritten: None };
         Self { name: name.to_owned(), clock: clock.clone(), trace: trace.clone(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -88,6 +113,11 @@ impl Store {
 
     pub fn set_weather(&self, weather: Weather) {
         self.lock().weather = weather;
+    }
+
+    /// What must never happen, if it has happened.
+    pub fn overwritten(&self) -> Option<String> {
+        self.lock().overwritten.clone()
     }
 
     /// What it holds now, in a store of its own that is always fine and takes no time.
@@ -159,7 +189,7 @@ impl Store {
             if !over && state.objects.contains_key(key) {
                 return Err(self.error(ErrorKind::AlreadyExists, Operation::Put, key));
             }
-            state.objects.insert(key.to_owned(), object);
+            state.put_over(key, object);
             Ok(size)
         };
         Ok(self.request((Operation::Put, key), Some(request), put).await?.0)
@@ -203,7 +233,7 @@ impl Drop for UnderWay {
                 ("put", key)
             }
             Request::PutOver(key, bytes) => {
-                state.objects.insert(key.clone(), Object { bytes, modified });
+                state.put_over(&key, Object { bytes, modified });
                 ("put over", key)
             }
             Request::Delete(key) => {

@@ -30,6 +30,21 @@ impl WallClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What it says while nobody has entered.
+    pub fn reading(&self) -> Duration {
+        self.lock().now()
+    }
+
+    /// While nobody has entered: from now on it goes on from there.
+    pub fn set(&self, reading: Duration) {
+        self.lock().base = reading;
+    }
+
+    /// Of the millisecond at hand so many nanoseconds have passed. What differs here may make a difference later.
+    pub fn nanos(&self) -> u32 {
+        self.lock().now().subsec_nanos() % 1_000_000
+    }
+
     /// Called within a runtime: from now on time passes as there.
     pub fn enter(&self) {
         self.lock().began = Some(tokio::time::Instant::now());

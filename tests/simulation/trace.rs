@@ -23,8 +23,8 @@ impl Trace {
 
     pub fn add(&self, who: &str, what: impl Display) {
         let text = self.clock.now().to_string();
-        let time = text.get(5..23).unwrap_or(&text);
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{time} {who:<10} {what}"));
+        let (time, nanos) = (text.get(5..23).unwrap_or(&text), self.clock.nanos());
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{time}.{nanos:06} {who:<10} {what}"));
     }
 
     pub fn lines(&self) -> Vec<String> {

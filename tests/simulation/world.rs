@@ -23,6 +23,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// When everything is well, a replica has everything after so long.
 const PATIENCE_SECONDS: u32 = 600;
 
+/// From this seed on there are power cuts, and two machines at a time; what seeds before it have found stays found.
+pub const HARM_FROM: u64 = 1000;
+
 /// What went wrong, and what happened before.
 #[derive(Debug)]
 pub struct Violation {
@@ -32,18 +35,20 @@ pub struct Violation {
 
 pub struct World {
     random: Rng,
-    clock: WallClock,
-    trace: Trace,
-    oracle: Rc<RefCell<Oracle>>,
-    app: Rc<RefCell<App>>,
+    /// Decides what befalls the worlds of later seeds.
+    harm: Option<Rng>,
+    pub(super) clock: WallClock,
+    pub(super) trace: Trace,
+    pub(super) oracle: Rc<RefCell<Oracle>>,
+    pub(super) app: Rc<RefCell<App>>,
     habits: Habits,
-    machine: Rc<Machine>,
-    settings: Settings,
-    stores: Vec<Store>,
+    pub(super) machine: Rc<Machine>,
+    pub(super) settings: Settings,
+    pub(super) stores: Vec<Store>,
     /// Of each replica, the number of a commit that it has.
     shipped: Vec<Option<usize>>,
-    replicator: Option<Replicator>,
-    checker: Checker,
+    pub(super) replicator: Option<Replicator>,
+    pub(super) checker: Checker,
     /// The database's folder; a new one whenever the machine is lost.
     home: PathBuf,
     homes: u32,
@@ -95,6 +100,7 @@ impl World {
         fastrand::seed(seed);
         seed_sqlite(seed);
         let mut random = Rng::with_seed(seed);
+        let harm = (seed >= HARM_FROM).then(|| Rng::with_seed(!seed));
         let clock = WallClock::new();
         let trace = Trace::new(&clock);
         let oracle = Rc::new(RefCell::new(Oracle::default()));
@@ -125,6 +131,7 @@ impl World {
         let shipped = vec![None; count];
         Self {
             random,
+            harm,
             clock,
             trace,
             oracle,
@@ -162,6 +169,11 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
+        match self.harm.as_mut().map_or(u32::MAX, |harm| harm.u32(0..40)) {
+            0 => self.cut_power(),
+            1 => self.overlap()?,
+            _ => {}
+        }
         match self.random.u32(0..100) {
             0..45 => {
                 let steps = self.random.u32(1..6);
@@ -206,14 +218,14 @@ impl World {
         self.home.join("state")
     }
 
-    fn wait(&mut self, length: Duration) {
+    pub(super) fn wait(&mut self, length: Duration) {
         match &mut self.replicator {
             Some(replicator) => replicator.go_on(length),
             None => self.clock.step(length, true),
         }
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         if self.replicator.is_some() {
             return;
         }
@@ -223,7 +235,7 @@ impl World {
         self.replicator = Some(Replicator::start(&self.settings, places, &self.stores, &self.clock, &self.machine));
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         if self.replicator.take().is_some() {
             self.trace.add("world", "the replicator is killed");
         }
@@ -245,7 +257,7 @@ impl World {
         Ok(())
     }
 
-    fn change_weather(&mut self) {
+    pub(super) fn change_weather(&mut self) {
         let number = self.random.usize(0..self.stores.len());
         let weather = match self.random.u32(0..6) {
             0..2 => Weather::Fine,
@@ -269,6 +281,26 @@ impl World {
         self.move_to(&files);
     }
 
+    /// As if the machine had lost its power: the newest commits may be gone, and be in a replica.
+    fn cut_power(&mut self) {
+        self.kill();
+        let Some(harm) = &mut self.harm else { return };
+        let Some(mut files) = self.app.borrow().files() else { return };
+        let shm = std::fs::read(self.home.join("app.db-shm")).unwrap_or_default();
+        if let Some((_, wal)) = files.iter_mut().find(|(name, _)| name == "app.db-wal") {
+            super::power::cut_wal(wal, &shm, harm);
+        }
+        let torn = super::power::tear_state(&self.home.join("state"), &self.root.path().join("older-state"), harm);
+        self.app.borrow_mut().crash();
+        self.trace.add("world", format_args!("the power is cut; of the state folder there are:{torn}"));
+        self.move_with(&files, true);
+    }
+
+    /// What decides on harm.
+    pub(super) fn random_of_harm(&mut self) -> &mut Rng {
+        self.harm.as_mut().expect("there is harm")
+    }
+
     /// Somebody restores the database, perhaps to an older state, and the application goes on with that.
     fn restore(&mut self) {
         self.kill();
@@ -281,17 +313,23 @@ impl World {
 
     /// The application goes on with these files, in a folder of its own.
     fn move_to(&mut self, files: &[(String, Vec<u8>)]) {
+        let with_state = self.random.u32(0..3) > 0;
+        self.app.borrow_mut().crash();
+        self.move_with(files, with_state);
+    }
+
+    /// The same, with the state folder or without. Whoever used the files before is not there any more, or is another.
+    pub(super) fn move_with(&mut self, files: &[(String, Vec<u8>)], with_state: bool) {
         self.homes += 1;
         let home = self.root.path().join(format!("home{}", self.homes));
         std::fs::create_dir(&home).unwrap();
         for (name, bytes) in files {
             std::fs::write(home.join(name), bytes).unwrap();
         }
-        if self.random.u32(0..3) > 0 && self.state().exists() {
+        if with_state && self.state().exists() {
             copy_folder(&self.state(), &home.join("state"));
             self.trace.add("world", "the state folder too");
         }
-        self.app.borrow_mut().crash();
         self.home = home;
         let clocks = (&self.clock, &self.trace);
         let app = App::new(&self.path(), self.random.fork(), self.habits.clone(), clocks, &self.oracle);
@@ -334,10 +372,17 @@ impl World {
         let oracle = self.oracle.borrow();
         let of = |what: String| format!("replica r{number}: {what}");
         states(&frozen, &oracle).map_err(of)?;
+        self.stores[number].overwritten().map_or(Ok(()), Err).map_err(of)?;
         let newest = self.checker.newest(&frozen, &oracle, self.shipped[number]).map_err(of)?;
         if let Some(position) = position {
             let least = self.shipped[number].unwrap_or(0);
-            let at = self.checker.at(&frozen, &oracle, position, 0).map_err(of)?;
+            let at = match self.checker.at(&frozen, &oracle, position, 0) {
+                // The same state may be that of a snapshot, and the way there be deleted.
+                Err(error) if !keeps_everything && error.contains("cannot be restored") => {
+                    newest.filter(|newest| *newest >= least).ok_or(error).map_err(of)?
+                }
+                at => at.map_err(of)?,
+            };
             // What it had before the replicator began is not behind that.
             self.shipped[number] = Some(at.max(least));
             if newest < self.shipped[number] {
@@ -353,7 +398,7 @@ impl World {
     }
 
     /// When all is well for a while, every replica has everything.
-    fn settle(&mut self) -> Result<(), String> {
+    pub(super) fn settle(&mut self) -> Result<(), String> {
         self.stores.iter().for_each(|store| store.set_weather(Weather::Fine));
         self.app.borrow_mut().rest();
         self.start();

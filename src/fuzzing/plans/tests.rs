@@ -63,6 +63,33 @@ fn an_index_that_has_lost_its_end_is_refused() {
     }
 }
 
+/// The newest history of a replica that is given up after `indexes`, and gets a snapshot `missed` indexes later; in the
+/// order in which its objects are put. `early`: the one for Litestream before the snapshot.
+fn with_gap(indexes: &[(Vec<u8>, bool)], missed: u32, early: bool) -> Vec<Object> {
+    let mut objects = history(indexes);
+    let Sealing::Sealed(last) = objects[objects.len() - 1].sealing.clone() else { unreachable!() };
+    let state = last.digest_after.0;
+    let end = |index: u32, offset: u64| {
+        let mut seal = seal(SealKind::Segment, (index, offset), offset, state, state, &[]);
+        "goes on with a snapshot".clone_into(&mut seal.reason);
+        let name = ObjectName::Segment(GENERATION, seal.from.0, seal.from.1);
+        Object { name, sealing: Sealing::Sealed(Box::new(seal)), modified: 0 }
+    };
+    objects.push(end(last.to.0.get(), last.to.1.0));
+    let at = last.to.0.get() + 1 + missed;
+    let snapshot = seal(SealKind::Snapshot, (at, 0), 0, state + 9, state + 9, &[]);
+    let name = ObjectName::Snapshot(GENERATION, snapshot.from.0);
+    objects.push(Object { name, sealing: Sealing::Sealed(Box::new(snapshot)), modified: 0 });
+    if missed > 0 {
+        let place = objects.len() - usize::from(early);
+        objects.insert(place, end(at - 1, 0));
+    }
+    let segment = seal(SealKind::Segment, (at, 0), 32 + FRAME, state + 9, state + 10, &[(state + 10) * APART]);
+    let name = ObjectName::Segment(GENERATION, segment.from.0, Offset(0));
+    objects.push(Object { name, sealing: Sealing::Sealed(Box::new(segment)), modified: 0 });
+    objects
+}
+
 /// Keys like those of a replica, and others.
 const KEYS: &str = concat!(
     "(generations/)?[0-9a-f]{16}/(wal|snapshots)/[0-9a-fA]{8}(_[0-9a-f]{8,9})?",
@@ -113,6 +140,33 @@ proptest! {
                 assert_reaches(&plan, target);
             }
             Err(message) => prop_assert!(!message.is_empty()),
+        }
+    }
+
+    #[test]
+    fn at_whatever_object_of_a_gap_a_writer_dies_the_newest_state_that_is_there_is_restored(
+        indexes in indexes(),
+        missed in 0_u32..4,
+        early in any::<bool>(),
+    ) {
+        let objects = with_gap(&indexes, missed, early);
+        for put in 1..=objects.len() {
+            let there = &objects[..put];
+            let newest = there.iter().map(|object| match &object.sealing {
+                Sealing::Sealed(seal) => seal.digest_after,
+                other => panic!("{other:?}"),
+            });
+            let newest = newest.max_by_key(|digest| digest.0);
+            let ends = matches!(&there[put - 1].sealing, Sealing::Sealed(seal) if seal.is_gap());
+            let has_snapshot = put + 1 >= objects.len();
+            let plan = run(there, Target::Latest);
+            let Ok(plan) = plan else { return Err(TestCaseError::fail(format!("{put} objects: {plan:?}"))) };
+            let PlannedEnd::Commit { digest, .. } = plan.end else { panic!("{plan}") };
+            prop_assert_eq!(digest, newest, "{} objects: {}", put, plan);
+            prop_assert_eq!(plan.cut_off, ends && !has_snapshot, "{} objects: {}", put, plan);
+            let late = run(there, Target::Time(Timestamp(1 << 40))).unwrap();
+            prop_assert_eq!((late.beyond_end, late.cut_off), (true, plan.cut_off), "{} objects: {}", put, late);
+            prop_assert_eq!(late.end, plan.end);
         }
     }
 

@@ -85,6 +85,7 @@ pub(super) async fn fill(
         digest: hashes.digest(),
         proof: Proof::Checksums,
         beyond_end: plan.beyond_end,
+        cut_off: false,
         coarse: false,
         uncommitted: Vec::new(),
         hashes,

@@ -25,6 +25,8 @@ pub struct Context {
     pub ends: BTreeSet<Index>,
     /// What was seen up to then may be missing: retention is deleting.
     pub deleting_before: Option<Timestamp>,
+    /// The indexes before snapshots, of which retention may have kept one for Litestream alone.
+    pub before_snapshots: BTreeSet<Index>,
     /// Whether some object is known to have a seal.
     pub sealed: bool,
 }
@@ -52,7 +54,9 @@ impl Listing {
         }
         let ends = thinned.ends.get(&generation).cloned().unwrap_or_default();
         let deleting_before = thinned.deleting.then_some(thinned.before);
-        Self { entries, context: Context { ranges, ends, deleting_before, sealed } }
+        let snapshots = history.filter(|_| *thinned != Thinned::default()).into_iter().flat_map(|h| &h.snapshots);
+        let before_snapshots = snapshots.filter_map(|e| Index::new(e.name.index().get().checked_sub(1)?)).collect();
+        Self { entries, context: Context { ranges, ends, deleting_before, before_snapshots, sealed } }
     }
 
     /// Where the last object stands.

@@ -15,14 +15,19 @@ impl Walk {
         match (self.at, name) {
             (At::Unknown, _) => {}
             (At::Within(index), ObjectName::Segment(_, same, _)) if index == same => {
-                if let Some(fault) = self.within_index(name, seal) {
+                let is_cut = self.is_cut_before(seal);
+                if let Some(fault) = self.within_index(name, seal).filter(|_| !is_cut) {
                     self.checked.fault(plan_key(&name), &fault);
+                    self.hashes = None;
+                }
+                if is_cut {
                     self.hashes = None;
                 }
             }
             // So that Litestream finds the snapshot behind a gap, the index before it is taken too.
             _ if self.is_gap_filler(seal) => return,
-            (At::Gap, ObjectName::Snapshot(_, index)) => self.arrive_behind_gap(index, seal.time),
+            // What comes behind a gap continues nothing.
+            (At::Gap, ObjectName::Snapshot(..)) => self.hashes = None,
             _ => self.arrive_at_index(name, seal),
         }
         if let (index, Offset(0)) = seal.from {
@@ -34,16 +39,11 @@ impl Walk {
         seal.is_gap() && seal.from.1 == Offset(0) && (self.at == At::Gap || self.may_end_here(seal.time))
     }
 
-    /// What comes behind a gap continues nothing.
-    fn arrive_behind_gap(&mut self, index: Index, time: Timestamp) {
-        self.hashes = None;
-        let ended = self.before.as_ref().map(|(_, seal)| seal.to.0);
-        let filler = index.get().checked_sub(1).and_then(Index::new).filter(|filler| ended < Some(*filler));
-        let may_be_missing = ended.is_some_and(|ended| self.context.ends.contains(&ended)) || self.may_be_missing(time);
-        if let Some(filler) = filler.filter(|_| !may_be_missing) {
-            let missing = plan_key(&ObjectName::Segment(self.generation, filler, Offset(0)));
-            self.checked.fault(missing, &"it is missing: without it Litestream does not find the snapshot behind it");
-        }
+    /// Of an index that is being deleted something in the middle may be gone first: stores do not always do all of what
+    /// they are asked for.
+    fn is_cut_before(&self, seal: &Seal) -> bool {
+        let is_hole = self.before.as_ref().is_some_and(|(_, ended)| seal.from.1 > ended.to.1);
+        is_hole && self.may_be_missing(seal.time)
     }
 
     fn within_index(&self, name: ObjectName, seal: &Seal) -> Option<String> {
@@ -69,14 +69,19 @@ impl Walk {
         let adjoins = offset == Offset(0) && self.beginning() == Some(index);
         if adjoins {
             if let Some(fault) = self.state_fault(state_before(seal)) {
-                self.checked.fault(plan_key(&name), &fault);
+                // An index that is kept in part ends in another state.
+                let is_cut = matches!(name, ObjectName::Snapshot(..)) && self.is_open() && self.may_end_here(seal.time);
+                if !is_cut {
+                    self.checked.fault(plan_key(&name), &fault);
+                }
                 self.hashes = None;
             } else if let Some(end) = self.missing_end(seal.time) {
                 self.checked.fault(end, &"it is missing: nothing says that its index ends there");
             }
         } else {
-            let is_snapshot = matches!(name, ObjectName::Snapshot(..));
-            if !(is_snapshot && self.may_end_here(seal.time) || self.may_be_missing(seal.time)) {
+            let is_kept = self.context.before_snapshots.contains(&index);
+            let may_stand_alone = matches!(name, ObjectName::Snapshot(..)) || is_kept;
+            if !(may_stand_alone && self.may_end_here(seal.time) || self.may_be_missing(seal.time)) {
                 self.found_hole(name);
             }
             self.hashes = None;

@@ -100,7 +100,8 @@ impl Walk {
     }
 
     fn object(&mut self, name: ObjectName, arrival: Arrival) -> Result<(), VerifyError> {
-        if self.last.is_none() && !matches!(name, ObjectName::Snapshot(..)) {
+        let is_kept = self.context.before_snapshots.contains(&name.index());
+        if self.last.is_none() && !matches!(name, ObjectName::Snapshot(..)) && !is_kept {
             self.checked.fault(plan_key(&name), &"there is no snapshot before it, so it cannot be restored");
         }
         self.checked.objects += 1;

@@ -63,7 +63,7 @@ pub enum Action {
     Observe,
     HandOver,
     GiveWay,
-    /// The pin was only moved to give way.
+    /// The pin was only moved to give way; or everything is copied back, and the write lock is not needed.
     PutOff,
     Offer,
     EndLease,
@@ -190,7 +190,7 @@ impl Handover {
                     actions.push(Action::Release);
                 }
             }
-            At::Bulk => actions.extend([Action::Step, Action::PutOff]),
+            At::Bulk | At::Lock => actions.extend([Action::Step, Action::PutOff]),
             _ => actions.push(Action::Step),
         }
     }

@@ -60,8 +60,9 @@ fn a_state_folder_whose_disk_says_eio_costs_nothing_but_a_warning() {
     fs::write(&failing, "").unwrap();
     let replicator = follow_failing(&scene, &scene.path(".app.db-lightship"), 100);
     replicator.wait_for(" stored db=");
+    let before = scene.handovers();
     let writer = scene.writer(&["--pause", "0.003", "--autocheckpoint", "30"]);
-    replicator.wait_for("sealed=Some(true)");
+    wait_until("a handover", || scene.handovers() > before);
     drop(writer);
     replicator.stop_well();
     let log = scene.log();

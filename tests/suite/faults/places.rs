@@ -19,7 +19,8 @@ fn listed() -> BTreeSet<&'static str> {
 #[test]
 fn every_place_that_is_listed_is_one_where_it_is_killed() {
     let killed: Vec<&str> = [
-        &super::FOLLOWING[..],
+        &super::SEALING[..],
+        &super::FOLLOWING,
         &super::GIVING_WAY,
         &super::STORING,
         &super::COPYING,

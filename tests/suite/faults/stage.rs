@@ -56,6 +56,11 @@ impl Stage {
         self.scene().writer(&[kind, &["--pause", "0.003"]].concat())
     }
 
+    /// One that leaves next to no gap between its commits, so that a handover takes the write lock.
+    pub fn fast_writer(&self) -> Writer {
+        self.scene().writer(&["--autocheckpoint", "0", "--pause", "0.0003"])
+    }
+
     /// One that leaves its WAL as it is, and whose commits go out one by one.
     pub fn slow_writer(&self) -> Writer {
         self.scene().writer(&["--autocheckpoint", "0", "--pause", "0.04"])

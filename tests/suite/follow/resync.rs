@@ -374,12 +374,11 @@ fn killed_between_handover_and_upload_the_generation_goes_on() {
     let aside = scene.path("aside");
     fs::rename(scene.replica(), &aside).unwrap();
     fs::write(scene.replica(), "in the way").unwrap();
-    let handovers = || scene.log().matches("sealed=Some(true)").count();
-    let before = handovers();
+    let before = scene.handovers();
     for n in 0..30 {
         scene.sql(Shell::Python, &format!("UPDATE t SET v = randomblob(3000) WHERE id = 100 + {n};"));
     }
-    wait_until("a handover", || handovers() > before);
+    wait_until("a handover", || scene.handovers() > before);
     replicator.kill();
     scene.sql(Shell::Python, "UPDATE t SET v = 'x' WHERE id = 2; PRAGMA wal_checkpoint(TRUNCATE);");
     fs::remove_file(scene.replica()).unwrap();

@@ -164,6 +164,11 @@ impl Scene {
         run_restore(command, &output)
     }
 
+    /// How often a WAL was handed over, as the log says.
+    pub fn handovers(&self) -> usize {
+        self.log().matches("handed over db=").count()
+    }
+
     /// Starts a writer of `chain.py` and waits for its first word.
     pub fn writer(&self, arguments: &[&str]) -> Writer {
         Writer::start(python("chain.py").arg("write").arg(self.db()).args(arguments))

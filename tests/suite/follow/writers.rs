@@ -72,8 +72,9 @@ fn writer_that_slept_cannot_continue_an_index_that_another_has_ended() {
     let generation = last_generation(&theirs);
 
     ours.database_keys = "checkpoint-interval: 10ms".to_owned();
+    let before = ours.handovers();
     let replicator = replicate_and_follow(&ours);
-    replicator.wait_for("sealed=Some(true)");
+    wait_until("a handover", || ours.handovers() > before);
     let mut writer = ours.writer(&["--autocheckpoint", "0", "--commits", "3", "--stay"]);
     writer.commits();
     replicator.stop_well();
