@@ -66,8 +66,8 @@ impl Database {
             let end = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
                 if !is_fork {
                     tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, %error,
-                        "cannot read the replica: unless it ends where the others do, it gets a snapshot when it can be \
-                         written again");
+                        "cannot read the replica: unless it ends where the others do, it gets a snapshot when it can \
+                         be written again");
                 }
                 ends.unread.push(n);
                 failure = Some(error);

@@ -59,7 +59,7 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
         seal: seals.known(&e.name).cloned().map(Box::new),
     };
     let is_newest = later.is_empty() && history.snapshots.last().is_none_or(|e| e.name.index() <= last.name.index());
-    let beyond_end = is_beyond(last, is_newest, target, end);
+    let beyond_end = is_beyond(last, later, target, end);
     let before_gap = seals.known(&last.name).is_some_and(Seal::is_gap);
     let plan = RestorePlan {
         generation: history.generation,
@@ -76,13 +76,13 @@ pub fn plan(history: &History, seals: &Seals, target: Target) -> Result<RestoreP
 }
 
 /// Whether the wanted point lies behind the end of the history.
-fn is_beyond(last: &Entry, is_newest: bool, target: Target, end: PlannedEnd) -> bool {
+fn is_beyond(last: &Entry, later: &[Entry], target: Target, end: PlannedEnd) -> bool {
     match (target, end) {
         (Target::Latest | Target::Position(..), _) => false,
         (Target::Index(wanted), _) => wanted > last.name.index(),
-        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => is_newest && end < time,
+        (Target::Time(time), PlannedEnd::Commit { time: end, digest: Some(_), .. }) => later.is_empty() && end < time,
         (Target::Time(_), PlannedEnd::Commit { .. }) => false,
-        (Target::Time(time), PlannedEnd::LastCommit { modified }) => is_newest && modified < time,
+        (Target::Time(time), PlannedEnd::LastCommit { modified }) => later.is_empty() && modified < time,
     }
 }
 

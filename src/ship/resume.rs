@@ -68,10 +68,8 @@ pub async fn find_end(
             found => found?,
         };
         let Some(last) = found else { continue };
-        let Some(seal) = last.seal.as_ref().filter(|seal| is_named_right(seal, &last.name)) else { continue };
-        let Some(point) = point(seal) else { continue };
+        let Some((point, own)) = last.point(writer) else { continue };
         newest = newest.max(point.time);
-        let own = seal.writer == writer;
         if best.as_ref().is_none_or(|(best_own, best, _)| (*best_own, best.time) < (own, point.time)) {
             best = Some((own, point, last));
         }
@@ -93,9 +91,8 @@ pub(super) async fn end_of(
     writer: WriterId,
 ) -> Result<Option<HistoryEnd>, Error> {
     let Some(last) = last_object(backend, generation, Foreign::Unread).await? else { return Ok(None) };
-    let Some(seal) = last.seal.as_ref().filter(|seal| is_named_right(seal, &last.name)) else { return Ok(None) };
-    let Some(point) = point(seal) else { return Ok(None) };
-    let (own, newest) = (seal.writer == writer, point.time);
+    let Some((point, own)) = last.point(writer) else { return Ok(None) };
+    let newest = point.time;
     Ok(HistoryEnd::new(own, point, last, newest))
 }
 
@@ -116,6 +113,14 @@ pub(super) struct LastObject {
     pub seal: Option<Seal>,
     /// The last segment, which may stand before it.
     pub segment: Option<ObjectName>,
+}
+
+impl LastObject {
+    /// Where the history goes on behind it, and whether `writer` has put it.
+    fn point(&self, writer: WriterId) -> Option<(ResumePoint, bool)> {
+        let seal = self.seal.as_ref().filter(|seal| is_named_right(seal, &self.name))?;
+        Some((point(seal)?, seal.writer == writer))
+    }
 }
 
 /// The object with which `generation` ends.

@@ -1,4 +1,5 @@
-//! Uploads that a replicator left behind when it died: parts that nobody sees, and that the store keeps and charges for.
+//! Uploads that a replicator left behind when it died: parts that nobody sees, and that the store keeps and charges
+//! for.
 
 use std::time::Duration;
 

@@ -113,8 +113,8 @@ fn assert_economy(asked: &Asked) {
     assert!(total <= commits + commits / 20 + 4 && !busy.contains_key("LIST"), "{commits}: {busy:?}");
 }
 
-/// `LIGHTSHIP_HOUR_SECONDS` is for how long three programs are watched side by side while busy and again while idle, and
-/// what they ask for is printed for an hour; ten minutes are a good measure. Without it only we are, for a moment.
+/// `LIGHTSHIP_HOUR_SECONDS` is for how long three programs are watched side by side while busy and again while idle,
+/// and what they ask for is printed for an hour; ten minutes are a good measure. Without it only we are, for a moment.
 #[test]
 fn requests_of_an_hour_are_those_of_the_syncs_and_none_when_idle() {
     let seconds = setting("LIGHTSHIP_HOUR_SECONDS", 0);

@@ -97,8 +97,8 @@ fn newest(replica: &Path) -> Option<std::time::SystemTime> {
 fn tell(seen: &[Seen]) {
     for Seen { name, took, commits_a_second, lag_max, lag_median, memory } in seen {
         println!(
-            "{name}, {took:.1?}: {commits_a_second:.1} commits/s; the file replica's newest object was {lag_median:.1?} old, at \
-             most {lag_max:.1?}; at most {memory:?} MB in each half"
+            "{name}, {took:.1?}: {commits_a_second:.1} commits/s; the file replica's newest object was \
+             {lag_median:.1?} old, at most {lag_max:.1?}; at most {memory:?} MB in each half"
         );
     }
     let calm = (seen[0].commits_a_second + seen[3].commits_a_second) / 2.0;
