@@ -178,8 +178,8 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Whether a service says so, with a word of its own or in a detail: Azure of SAS tokens, and whoever gives tokens for a
-/// login (OAuth, RFC 6749 section 5.2) of one that has expired or was revoked.
+/// Whether a service says so, with a word of its own or in a detail: Azure of SAS tokens, and whoever gives tokens for
+/// a login (OAuth, RFC 6749 section 5.2) of one that has expired or was revoked.
 fn is_of_expired(code: &str, text: &str) -> bool {
     let of_sas = ["Signature not valid in the specified time frame", "Signed expiry time"];
     let detail = tag(text, "AuthenticationErrorDetail").unwrap_or_default();
