@@ -6,6 +6,7 @@
 
 use std::sync::PoisonError;
 
+use super::bridge::bridge;
 use super::merge::{Merging, clear_leftovers};
 use super::resume::end_of;
 use super::shipper::{Failure, Shipper};
@@ -24,6 +25,9 @@ impl Shipper {
         let end = end_of(backend, generation, self.author.writer).await.map_err(Failure::Retry)?;
         match end.filter(|end| is_at(&end.point, index, mark)) {
             Some(end) => {
+                if let Some(unbridged) = &end.unbridged {
+                    bridge(backend, unbridged, &self.author).await.map_err(Failure::Retry)?;
+                }
                 *self.take_over.lock().unwrap_or_else(PoisonError::into_inner) = end.take_over;
                 self.log.confirm(self.replica);
                 tracing::info!(db = %self.database, replica = %self.name, %generation, %index,

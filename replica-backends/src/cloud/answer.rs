@@ -23,6 +23,8 @@ pub(crate) struct Refusal {
     /// The word of S3 for it, such as `NoSuchBucket`; empty if it said none.
     pub(super) code: String,
     message: String,
+    /// Whether the credentials were good once.
+    expired: bool,
     region: Option<String>,
     /// The clock of the store.
     date: Option<String>,
@@ -38,6 +40,7 @@ impl Refusal {
         let pause = header(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok());
         Self {
             status: status.as_u16(),
+            expired: is_of_expired(&code, &text),
             code,
             message: tag(&text, "Message").unwrap_or_default().chars().take(MESSAGE_CHARS_MAX).collect(),
             region: header("x-amz-bucket-region").or_else(|| tag(&text, "Region")),
@@ -49,7 +52,8 @@ impl Refusal {
     /// What a store says of one object, in an answer about many.
     pub(super) fn of_one(code: &str, message: &str) -> Self {
         let message = message.chars().take(MESSAGE_CHARS_MAX).collect();
-        Self { status: 200, code: code.to_owned(), message, region: None, date: None, pause: None }
+        let expired = is_of_expired(code, "");
+        Self { status: 200, code: code.to_owned(), message, expired, region: None, date: None, pause: None }
     }
 
     /// Whether it says no more than that this object is not there.
@@ -89,9 +93,8 @@ impl Refusal {
         match (self.status, self.code.as_str()) {
             (_, "NoSuchBucket" | "ContainerNotFound" | "NoSuchUpload") => ErrorKind::Unavailable,
             (_, "QuotaExceeded" | "XMinioStorageFull" | "InsufficientCapacity") | (507, _) => ErrorKind::Full,
-            (401 | 403, _) | (_, "AccessDenied" | "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
-                ErrorKind::PermissionDenied
-            }
+            (401 | 403, _) | (_, "AccessDenied" | "InvalidToken") => ErrorKind::PermissionDenied,
+            _ if self.expired => ErrorKind::PermissionDenied,
             (404, _) => ErrorKind::NotFound,
             _ => ErrorKind::Unavailable,
         }
@@ -101,7 +104,7 @@ impl Refusal {
     pub(super) fn reason(&self) -> Reason {
         match (self.status, self.code.as_str()) {
             (_, "RequestTimeTooSkewed") => Reason::Clock,
-            (_, "ExpiredToken" | "TokenRefreshRequired") => Reason::Expired,
+            _ if self.expired => Reason::Expired,
             (_, "InvalidToken" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed") => {
                 Reason::WrongKey
             }
@@ -137,7 +140,7 @@ impl Refusal {
                 let theirs = self.date.as_deref().unwrap_or("unknown");
                 format!("the clocks differ too much: the store's says {theirs}; set the clock of this machine")
             }
-            (_, "ExpiredToken" | "TokenRefreshRequired") => "the session token has expired: renew it".into(),
+            _ if self.expired => "the credentials have expired: renew the session token, sas-token or login".into(),
             (_, "InvalidToken") => "the session token is not accepted: check AWS_SESSION_TOKEN".into(),
             (_, "InvalidAccessKeyId") => "the store does not know the access key: check access-key-id".into(),
             (_, "SignatureDoesNotMatch") => {
@@ -174,6 +177,16 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// Whether a service says so, with a word of its own or in a detail: Azure of SAS tokens, and whoever gives tokens for
+/// a login (OAuth, RFC 6749 section 5.2) of one that has expired or was revoked.
+fn is_of_expired(code: &str, text: &str) -> bool {
+    let of_sas = ["Signature not valid in the specified time frame", "Signed expiry time"];
+    let detail = tag(text, "AuthenticationErrorDetail").unwrap_or_default();
+    matches!(code, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired")
+        || of_sas.iter().any(|words| detail.starts_with(words))
+        || text.contains("\"invalid_grant\"")
+}
 
 /// The text of the first element of this name.
 fn tag(text: &str, name: &str) -> Option<String> {
@@ -234,6 +247,27 @@ mod tests {
             let text = refusal.explain(Service::S3, Operation::Put);
             assert!(text.contains(word) && text.contains("so it is"), "{status} {code}: {text}");
         }
+    }
+
+    #[test]
+    fn credentials_that_have_expired_are_told_from_wrong_ones_by_all_services() {
+        let azure = |detail: &str| {
+            let xml = "<Error><Code>AuthenticationFailed</Code><Message>no</Message><AuthenticationErrorDetail>";
+            refusal(403, &[], &format!("{xml}{detail}</AuthenticationErrorDetail></Error>"))
+        };
+        let oauth = r#"{"error": "invalid_grant", "error_description": "Token has been expired or revoked."}"#;
+        let expired = [
+            azure("Signature not valid in the specified time frame: Start [a] - Expiry [b] - Current [c]"),
+            azure("Signed expiry time [a] must be after signed start time [b]"),
+            refusal(400, &[], oauth),
+            of_code(400, "ExpiredTokenException"),
+        ];
+        for refusal in expired {
+            assert_eq!((refusal.kind(), refusal.reason()), (ErrorKind::PermissionDenied, Reason::Expired), "{refusal}");
+            assert!(refusal.explain(Service::Azure, Operation::Put).contains("have expired: renew"), "{refusal:?}");
+        }
+        let wrong = azure("The MAC signature found in the HTTP request is not the same as any computed signature.");
+        assert_eq!(wrong.reason(), Reason::WrongKey);
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn an_upload_that_is_killed_again_and_again_leaves_nothing_visible_and_doctor_li
         let before = proxy.requests().iter().filter(|request| request.is_part()).count();
         let replicator = stage.replicate();
         let parts = || proxy.requests().iter().filter(|request| request.is_part()).count() - before;
-        wait_until("some parts", || parts() > kill % 4);
+        wait_until("some parts", || parts() > kill % 4 && unfinished(&stage).len() > kill);
         replicator.kill();
         let visible: Vec<_> = stage.keys().into_iter().filter(|key| key.contains("/generations/")).collect();
         assert!(visible.is_empty(), "{visible:?}");
