@@ -30,13 +30,15 @@ fn are_following(answer: &serde_json::Value) -> bool {
 fn status_of_healthy_replicas_tells_where_they_are_and_what_it_has_cost() {
     let (stage, _proxy) = two_replicas();
     let replicator = stage.replicate_and_wait();
-    let mut writer = stage.scene.writer(&["--commits", "1200", "--pause", "0.001", "--stay"]);
+    // Without pauses, so that the write lock is needed.
+    let mut writer = stage.scene.writer(&["--commits", "4000", "--stay"]);
     writer.commits();
     wait_until("both replicas to have everything", || {
         let (answer, well) = stage.scene.status(&[]);
         well && are_following(&answer)
             && replicas(&answer).iter().all(|r| r["objects"].as_u64() > Some(1))
             && answer["handovers"].as_u64() > Some(0)
+            && answer["write_lock"]["count"].as_u64() > Some(0)
     });
     let (answer, well) = stage.scene.status(&[]);
     assert!(well && answer["running"] == true && answer["problem"].is_null(), "{answer:#}");
@@ -44,7 +46,7 @@ fn status_of_healthy_replicas_tells_where_they_are_and_what_it_has_cost() {
     assert_eq!(answer["pid"], replicator.child.id(), "{answer:#}");
     let lock = &answer["write_lock"];
     let times = ["p50_us", "p99_us", "max_us"].map(|name| lock[name].as_u64().unwrap());
-    assert!(lock["count"].as_u64() >= answer["handovers"].as_u64() && times.is_sorted(), "{answer:#}");
+    assert!(times.is_sorted(), "{answer:#}");
     for replica in replicas(&answer) {
         assert!(replica["requests"]["put"]["requests"].as_u64() >= replica["objects"].as_u64(), "{answer:#}");
         assert!(replica["requests"]["put"]["bytes"].as_u64() > Some(0) && replica["shipped_ms"].is_u64(), "{answer:#}");
