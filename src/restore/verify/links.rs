@@ -67,11 +67,13 @@ impl Walk {
     fn arrive_at_index(&mut self, name: ObjectName, seal: &Seal) {
         let (index, offset) = seal.from;
         let adjoins = offset == Offset(0) && self.beginning() == Some(index);
+        let is_kept = self.context.before_snapshots.contains(&index);
+        let may_stand_alone = matches!(name, ObjectName::Snapshot(..)) || is_kept;
+        let may_be_cut = may_stand_alone && self.may_end_here(seal.time) || self.may_be_missing(seal.time);
         if adjoins {
             if let Some(fault) = self.state_fault(state_before(seal)) {
                 // An index that is kept in part ends in another state.
-                let is_cut = matches!(name, ObjectName::Snapshot(..)) && self.is_open() && self.may_end_here(seal.time);
-                if !is_cut {
+                if !(may_be_cut && self.is_open()) {
                     self.checked.fault(plan_key(&name), &fault);
                 }
                 self.hashes = None;
@@ -79,9 +81,7 @@ impl Walk {
                 self.checked.fault(end, &"it is missing: nothing says that its index ends there");
             }
         } else {
-            let is_kept = self.context.before_snapshots.contains(&index);
-            let may_stand_alone = matches!(name, ObjectName::Snapshot(..)) || is_kept;
-            if !(may_stand_alone && self.may_end_here(seal.time) || self.may_be_missing(seal.time)) {
+            if !may_be_cut {
                 self.found_hole(name);
             }
             self.hashes = None;
