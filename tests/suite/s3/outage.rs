@@ -8,11 +8,8 @@ use super::stage::*;
 
 /// With `fault` the store is dead from the beginning of the writing to its end; then it comes back.
 fn a_dead_store_delays_nobody(fault: Fault) {
-    let stage = Stage::new();
-    let proxy = Proxy::before(stage.server.address);
-    let mut stage = stage.via(proxy.address);
-    let beside = stage.scene.path("beside");
-    stage.scene.replicas = vec![beside.clone()];
+    let (stage, proxy) = Stage::with_folder_and_proxy();
+    let beside = stage.scene.replica().to_owned();
     let replicator = stage.replicate_and_wait();
     proxy.set(move |_| fault);
     let mut writer = stage.scene.writer(&["--commits", "400", "--stay"]);
@@ -55,11 +52,8 @@ fn a_store_that_never_answers_delays_nobody() {
 /// the replica beside it stood still.
 #[test]
 fn a_store_that_does_not_answer_at_the_start_keeps_nobody_waiting_for_long() {
-    let stage = Stage::new();
-    let proxy = Proxy::before(stage.server.address);
-    let mut stage = stage.via(proxy.address);
-    let beside = stage.scene.path("beside");
-    stage.scene.replicas = vec![beside.clone()];
+    let (stage, proxy) = Stage::with_folder_and_proxy();
+    let beside = stage.scene.replica().to_owned();
     let replicator = stage.replicate_and_wait();
     wait_until("both snapshots", || stage.scene.log().matches("snapshot written").count() == 2);
     replicator.kill();
@@ -78,11 +72,8 @@ fn a_store_that_does_not_answer_at_the_start_keeps_nobody_waiting_for_long() {
 /// Stops with everything shipped, or with something that the store lacks; begins while the store is away. Returns what
 /// the replicators have said.
 fn back_after_the_start(has_everything: bool) -> (Stage, String) {
-    let stage = Stage::new();
-    let proxy = Proxy::before(stage.server.address);
-    let mut stage = stage.via(proxy.address);
-    let beside = stage.scene.path("beside");
-    stage.scene.replicas = vec![beside.clone()];
+    let (stage, proxy) = Stage::with_folder_and_proxy();
+    let beside = stage.scene.replica().to_owned();
     let writer = |number: &str| stage.scene.writer(&["--writer", number, "--commits", "50", "--stay"]);
     let has_all = |bytes: Result<Vec<u8>, String>| {
         bytes.is_ok_and(|bytes| chain_length(&bytes) == chain_length(&read_while_live(&stage.scene)))

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use super::proxy::Proxy;
 use super::server::StoreServer;
 pub use crate::follow::scene::*;
 
@@ -23,6 +24,14 @@ impl Stage {
         scene.replicas.clear();
         let address = server.address;
         Self { scene, server }.via(address)
+    }
+
+    /// The same by way of a proxy, and before it a replica in files, beside the database.
+    pub fn with_folder_and_proxy() -> (Self, Proxy) {
+        let mut stage = Self::new();
+        let proxy = Proxy::before(stage.server.address);
+        stage.scene.replicas = vec![stage.scene.path("beside")];
+        (stage.via(proxy.address), proxy)
     }
 
     /// The same, with requests of the replicator going by way of `address`.

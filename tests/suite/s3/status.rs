@@ -4,17 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use super::proxy::{Fault, Proxy};
+use super::proxy::Fault;
 use super::stage::*;
-
-/// A replica in S3 by way of a proxy, and one in files beside it.
-fn two_replicas() -> (Stage, Proxy) {
-    let stage = Stage::new();
-    let proxy = Proxy::before(stage.server.address);
-    let mut stage = stage.via(proxy.address);
-    stage.scene.replicas = vec![stage.scene.path("beside")];
-    (stage, proxy)
-}
 
 /// The two replicas in an answer: the one in files, and that in S3.
 fn replicas(answer: &serde_json::Value) -> [&serde_json::Value; 2] {
@@ -28,17 +19,21 @@ fn are_following(answer: &serde_json::Value) -> bool {
 
 #[test]
 fn status_of_healthy_replicas_tells_where_they_are_and_what_it_has_cost() {
-    let (stage, _proxy) = two_replicas();
+    let (mut stage, _proxy) = Stage::with_folder_and_proxy();
+    stage.scene.database_keys = "min-checkpoint-page-count: 50".to_owned();
     let replicator = stage.replicate_and_wait();
-    // Without pauses, so that the write lock is needed.
-    let mut writer = stage.scene.writer(&["--commits", "4000", "--stay"]);
+    // A reader is in the way, so a handover takes the write lock, and puts itself off.
+    let sql = "BEGIN; SELECT count(*) FROM chain;";
+    let reader = Writer::start(python("run_sql.py").arg(stage.scene.db()).args(["--stay", sql]));
+    let mut writer = stage.scene.writer(&["--commits", "1200", "--pause", "0.001", "--stay"]);
     writer.commits();
+    wait_until("the write lock to be taken", || stage.scene.status(&[]).0["write_lock"]["count"].as_u64() > Some(0));
+    reader.leave();
     wait_until("both replicas to have everything", || {
         let (answer, well) = stage.scene.status(&[]);
         well && are_following(&answer)
             && replicas(&answer).iter().all(|r| r["objects"].as_u64() > Some(1))
             && answer["handovers"].as_u64() > Some(0)
-            && answer["write_lock"]["count"].as_u64() > Some(0)
     });
     let (answer, well) = stage.scene.status(&[]);
     assert!(well && answer["running"] == true && answer["problem"].is_null(), "{answer:#}");
@@ -64,7 +59,7 @@ fn status_of_healthy_replicas_tells_where_they_are_and_what_it_has_cost() {
 
 #[test]
 fn status_tells_a_dead_store_from_the_replica_beside_it_and_when_it_is_back() {
-    let (stage, proxy) = two_replicas();
+    let (stage, proxy) = Stage::with_folder_and_proxy();
     // With it the database is never let go of: whoever begins to follow asks every replica where it ends.
     let app = stage.scene.writer(&["--commits", "1", "--stay"]);
     let replicator = stage.replicate_and_wait();
@@ -93,7 +88,7 @@ fn status_tells_a_dead_store_from_the_replica_beside_it_and_when_it_is_back() {
 
 #[test]
 fn status_tells_apart_what_an_operator_has_to_do() {
-    let (stage, proxy) = two_replicas();
+    let (stage, proxy) = Stage::with_folder_and_proxy();
     let replicator = stage.replicate_and_wait();
     let mut writer = stage.scene.writer(&["--seconds", "100", "--pause", "0.05"]);
     let refusals = [
@@ -139,7 +134,7 @@ fn status_says_that_nobody_replicates() {
 
 #[test]
 fn status_of_a_database_that_nobody_uses_says_that_everything_is_shipped() {
-    let (stage, _proxy) = two_replicas();
+    let (stage, _proxy) = Stage::with_folder_and_proxy();
     let replicator = stage.replicate_and_wait();
     wait_until("it to be let go of", || {
         let (answer, well) = stage.scene.status(&[]);
@@ -166,7 +161,7 @@ fn status_is_that_of_the_replicator_that_follows() {
 
 #[test]
 fn idle_database_gets_no_new_status() {
-    let (stage, _proxy) = two_replicas();
+    let (stage, _proxy) = Stage::with_folder_and_proxy();
     let app = stage.scene.writer(&["--commits", "1", "--stay"]);
     let replicator = stage.replicate_and_wait();
     wait_until("a snapshot in both", || are_following(&stage.scene.status(&[]).0));
