@@ -1,5 +1,6 @@
 //! Disks that fail, lie, or lose their power: under the replica, under the state folder, and under the database.
 
+mod backlog;
 mod errors;
 mod power;
 
