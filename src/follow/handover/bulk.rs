@@ -10,8 +10,8 @@ use crate::types::Timestamp;
 
 /// So few frames may be left to copy while the write lock is held.
 const SEAL_FRAMES: u32 = 100;
-/// So often they are copied once more, if commits are so far apart that there may be none left then, for which the write
-/// lock is not needed; or if the disk is slow at the moment, for which writers would have to wait.
+/// So often they are copied once more, if commits are so far apart that there may be none left then, for which the
+/// write lock is not needed; or if the disk is slow at the moment, for which writers would have to wait.
 const LAST_ROUNDS: u32 = 3;
 /// A disk that needs longer for a round of few frames is slow.
 const SLOW: Duration = Duration::from_millis(10);
@@ -81,9 +81,9 @@ impl Follower {
         self.log.read_ahead(self.wal_reader()).map_err(Lost::ReadWal)
     }
 
-    /// Has the disk take what was copied, if it is more than a little. SQLite does so only when it copies the last frame,
-    /// which may be with the write lock held: then writers would wait until the disk has taken all that was copied
-    /// before. False if the disk refuses. `synced`: so many frames of the WAL are on the disk.
+    /// Has the disk take what was copied, if it is more than a little. SQLite does so only when it copies the last
+    /// frame, which may be with the write lock held: then writers would wait until the disk has taken all that was
+    /// copied before. False if the disk refuses. `synced`: so many frames of the WAL are on the disk.
     fn sync_copied(&mut self, synced: &mut u32) -> Result<bool, Lost> {
         let index = self.lines[self.held].wal_index()?;
         if self.blocked || index.is_copied() || index.copied.saturating_sub(*synced) <= SEAL_FRAMES {

@@ -19,8 +19,8 @@ fn scene(mb: u64) -> (Scene, Writer) {
     (scene, app)
 }
 
-/// Writes until the WAL is large; then `end_it` ends what it was that kept it from being shipped or copied back, and the
-/// replicator that it returns has to catch up, in bounded memory, while writers go on.
+/// Writes until the WAL is large; then `end_it` ends what it was that kept it from being shipped or copied back, and
+/// the replicator that it returns has to catch up, in bounded memory, while writers go on.
 fn a_backlog_is_shipped(mb: u64, scene: &Scene, autocheckpoint: &str, end_it: impl FnOnce() -> Replicator) {
     let enough = scene.path("enough");
     let until = ["--until", enough.to_str().unwrap(), "--autocheckpoint", autocheckpoint];

@@ -1,4 +1,5 @@
-//! Disks that fail, lie, lose their power, or are slow: under the replica, under the state folder, and under the database.
+//! Disks that fail, lie, lose their power, or are slow: under the replica, under the state folder, and under the
+//! database.
 
 mod backlog;
 mod errors;
