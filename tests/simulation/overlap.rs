@@ -56,6 +56,7 @@ impl World {
         let (mine, theirs) = (self.random_of_harm().u32(0..4), self.random_of_harm().u32(0..4));
         (0..mine).for_each(|_| self.app.borrow_mut().step());
         (0..theirs).for_each(|_| old.app.borrow_mut().step());
+        self.note_again();
         let longest = [30, 300, 2000][self.random_of_harm().usize(0..3)];
         let mut left = MS * self.random_of_harm().u32(0..longest);
         while left > Duration::ZERO {
@@ -80,6 +81,11 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A history of the older machine may go on with the state of the newer one, whose last commit may be older.
+    fn note_again(&self) {
+        self.app.borrow_mut().newest();
     }
 
     /// What each of them says that it has shipped is there.
@@ -120,6 +126,7 @@ impl World {
         }
         old.app.borrow_mut().crash();
         self.kill();
+        self.note_again();
         self.start();
         for _ in 0..20 {
             self.wait(MS * 1000);
