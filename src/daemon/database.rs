@@ -328,6 +328,7 @@ impl Database {
                 status: Arc::clone(&replica.status),
                 take_over: Mutex::new(other),
                 merges: Mutex::new(Merges::new(replica.merging)),
+                ended: Arc::default(),
             };
             shippers.spawn(shipper.run(finish.listen()));
         }

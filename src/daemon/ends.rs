@@ -15,7 +15,7 @@ use super::replica::Replica;
 use crate::follow::ResumePoint;
 use crate::follow::log::ReplicaNo;
 use crate::host;
-use crate::ship::{Author, HistoryEnd, Merging, Unbridged, bridge, clear_leftovers, find_end};
+use crate::ship::{Author, Found, Merging, Unbridged, bridge, clear_leftovers, find_end};
 use crate::types::{Timestamp, WriterId};
 
 /// So long others wait for a store that does not say where its history ends, once one of them has. When it says, and
@@ -48,22 +48,23 @@ impl Database {
         let is_fork = fork.is_some_and(Fork::is_pending);
         let lost = fork.filter(|_| !is_fork).map(Fork::generation);
         let asked = self.replicas.iter().zip(backends).map(|(replica, backend)| async move {
-            let end = find_end(backend.as_ref(), writer, lost).await?;
+            let found = find_end(backend.as_ref(), writer, lost).await?;
+            let end = found.end.as_ref();
             let merges = replica.merging != Merging::Never && !is_fork;
-            if let Some(end) = end.as_ref().filter(|_| merges) {
+            if let Some(end) = end.filter(|_| merges) {
                 self.clear_leftovers(replica, backend.as_ref(), &end.point).await;
             }
-            if let Some(unbridged) = end.as_ref().and_then(|end| end.unbridged.as_ref()).filter(|_| !is_fork) {
+            if let Some(unbridged) = end.and_then(|end| end.unbridged.as_ref()).filter(|_| !is_fork) {
                 self.bridge(replica, backend.as_ref(), unbridged, writer).await;
             }
-            Ok(end)
+            Ok(found)
         });
         let answers = in_time(asked).await;
         let (points, others, unread) = (Vec::new(), Vec::new(), Vec::new());
         let mut ends = Ends { points, others, unread, not_before: Timestamp::default() };
         let mut failure = None;
         for (n, answer) in answers.into_iter().enumerate() {
-            let end = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
+            let found = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
                 if !is_fork {
                     tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, %error,
                         "cannot read the replica: unless it ends where the others do, it gets a snapshot when it can \
@@ -71,9 +72,9 @@ impl Database {
                 }
                 ends.unread.push(n);
                 failure = Some(error);
-                None
+                Found { end: None, newest: Timestamp::default() }
             });
-            ends.add(end, is_fork);
+            ends.add(found, is_fork);
         }
         match failure {
             // If they cannot be read, the clock has to do for a fork.
@@ -104,9 +105,9 @@ impl Database {
 }
 
 impl Ends {
-    fn add(&mut self, end: Option<HistoryEnd>, is_fork: bool) {
-        if let Some(end) = end.as_ref().filter(|end| is_fork || end.newest > end.point.time) {
-            self.not_before = self.not_before.max(Timestamp(end.newest.0.saturating_add(1)));
+    fn add(&mut self, Found { end, newest }: Found, is_fork: bool) {
+        if is_fork || end.as_ref().is_none_or(|end| newest > end.point.time) {
+            self.not_before = self.not_before.max(Timestamp(newest.0.saturating_add(1)));
         }
         let (point, other) = end.filter(|_| !is_fork).map_or((None, None), |end| (Some(end.point), end.take_over));
         self.points.push(point);

@@ -103,9 +103,8 @@ impl Follower {
         if self.open_index.is_none() {
             self.begin_index()?;
         }
+        self.advance_time(now);
         let (Some(tail), Some(open)) = (&mut self.tail, &mut self.open_index) else { return Ok(0) };
-        // The clock may step back; time within a generation does not.
-        self.time = self.time.max(now);
         let (hashes, first_page, time, salts) = (&mut self.hashes, &mut self.first_page, self.time, self.salts);
         let (digests_from, ranges) = (self.digests_from, &mut self.ranges);
         let mut marks = Vec::new();
@@ -162,6 +161,11 @@ impl Follower {
         let rebased = (!natural).then(|| Chain::begin(&header));
         self.open_index = Some(OpenIndex { rebased, offset: WAL_HEADER_BYTES as u64 });
         Ok(())
+    }
+
+    /// The clock may step back; time within a generation does not.
+    pub(super) fn advance_time(&mut self, now: Timestamp) {
+        self.time = self.time.max(now).max(self.log.not_before());
     }
 
     /// Ends the open index; frames that follow belong to the next.

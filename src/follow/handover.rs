@@ -317,6 +317,7 @@ impl Follower {
     /// a snapshot is taken, if one is wanted, and when merged ranges end. All end where a snapshot is taken, so that
     /// others begin with it.
     fn offer(&mut self, wanted: Option<String>, overlay: Option<Overlay>) {
+        self.advance_time(self.time);
         let here = self.mark_here();
         let boundary =
             Boundary { index: self.next_index, size: here.size, digest: self.hashes.digest(), time: self.time };
@@ -356,7 +357,7 @@ impl Follower {
         self.capture(&index, now)?;
         let scan = self.wal.scan(&index)?;
         self.close_index()?;
-        self.time = self.time.max(now);
+        self.advance_time(now);
         self.offer(Some(reason), Some(scan.overlay));
         Ok(())
     }

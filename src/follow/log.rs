@@ -26,7 +26,7 @@ use super::snapshot::SnapshotTicket;
 use super::statistics;
 use crate::host::News;
 use crate::segment::StateDigest;
-use crate::types::{Generation, Index};
+use crate::types::{Generation, Index, Timestamp};
 
 /// An index is closed before an offset could need nine hex digits in a name: Litestream 0.3 reads eight.
 pub const INDEX_BYTES_MAX: u64 = 0xF000_0000;
@@ -62,6 +62,8 @@ struct Inner {
     detached: bool,
     /// Memory for the next handover: asking for it anew each time costs more than filling it.
     spare: Vec<u8>,
+    /// When the newest state was seen of what each replica has beside this generation, if that is to be outlasted.
+    outlasted: Vec<Option<Timestamp>>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,7 +95,8 @@ impl CommitLog {
         let consumers = (0..replicas).map(|_| Consumer::NeedsSnapshot(reason.to_owned())).collect();
         let (extras, ranges) = (vec![Extra::None; replicas], vec![None; replicas]);
         let (indexes, spare, snapshots) = (VecDeque::new(), Vec::new(), vec![None; replicas]);
-        let inner = Inner { generation, indexes, consumers, extras, snapshots, ranges, detached: false, spare };
+        let (detached, outlasted) = (false, vec![None; replicas]);
+        let inner = Inner { generation, indexes, consumers, extras, snapshots, ranges, detached, spare, outlasted };
         Self { inner: Mutex::new(inner), news: News::new(0), statistics: statistics::Shared::default() }
     }
 
@@ -213,6 +216,13 @@ impl CommitLog {
         Ok(SealPermit(()))
     }
 
+    /// The time before which no state is said to have been seen, whatever the clock says.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        let last = self.lock().outlasted.iter().flatten().max().copied();
+        last.map_or(Timestamp::default(), |last| Timestamp(last.0.saturating_add(1)))
+    }
+
     /// The source's WAL is let go: from now on only what is in memory is shipped.
     pub fn detach(&self) {
         self.lock().detached = true;
@@ -292,6 +302,16 @@ impl CommitLog {
         }
         inner.forget_shipped();
         lags.iter().filter(|lags| **lags).count()
+    }
+
+    /// From now on states are said to have been seen after `time`: so long `replica` has another history, and the newest
+    /// state is looked for in the one that ends last. False if that was done before: whoever writes there at the same
+    /// time is not run after.
+    pub fn outlast(&self, replica: ReplicaNo, time: Timestamp) -> bool {
+        let mut inner = self.lock();
+        let is_first = inner.outlasted[replica].is_none();
+        inner.outlasted[replica].get_or_insert(time);
+        is_first
     }
 
     /// Takes note that `replica` cannot go on without a snapshot.

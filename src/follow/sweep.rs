@@ -55,6 +55,11 @@ impl Follower {
         if self.sweep_due().is_none_or(|at| at > began) {
             return Ok(());
         }
+        // The database may have become smaller since, and all of it have been compared.
+        if self.sweep.page > self.hashes.size().0 {
+            self.sweep = Sweep::new(self.sweep.interval);
+            return Ok(());
+        }
         let size = self.page_size.bytes();
         let pages = (SLICE_BYTES / size) as u32;
         let last = (self.sweep.page - 1).saturating_add(pages).min(self.hashes.size().0);
@@ -83,5 +88,37 @@ impl Follower {
             "SILENT CHANGE: a page of the database file is not the one that was captured. The disk, or a program that \
              went past SQLite, has changed it. It is shipped as it is now; restore an earlier state if it is damaged");
         Err(Lost::Overwritten(page.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::follow::{Baseline, Limits, attach};
+    use crate::types::{Generation, Timestamp};
+
+    /// VACUUM had made the file smaller than the place up to which it was compared: the length of the rest was negative.
+    #[test]
+    fn a_database_that_shrinks_while_it_is_compared_with_what_was_captured_is_followed_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let app = rusqlite::Connection::open(&path).unwrap();
+        app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+        app.execute("INSERT INTO t VALUES (randomblob(2000000))", []).unwrap();
+        let (now, baseline) = (Timestamp(1), Baseline::new(folder.path(), None));
+        let limits = Limits { checkpoint_pages: 0, page_check_interval: Some(Duration::ZERO), ..Limits::default() };
+        let mut follower = attach(&path, limits, &[], &baseline, Generation(1), now).unwrap().follower;
+        assert!(follower.tick(now).unwrap().handover);
+        follower.tick(now).unwrap();
+        let compared = follower.sweep.page;
+        assert!(compared > 1, "nothing was compared");
+        app.execute_batch("DELETE FROM t; VACUUM").unwrap();
+
+        assert!(follower.tick(now).unwrap().handover);
+        assert!(follower.hashes.size().0 < compared);
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(120));
+            follower.tick(now).unwrap();
+        }
     }
 }

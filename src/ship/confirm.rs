@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use super::bridge::bridge;
 use super::merge::{Merging, clear_leftovers};
-use super::resume::end_of;
+use super::resume::{end_of, newest_time};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, ResumePoint};
 use crate::types::Index;
@@ -22,6 +22,7 @@ impl Shipper {
             // Litestream would not see what is put behind what an interrupted merge has left.
             clear_leftovers(backend, generation, index).await.map_err(Failure::Retry)?;
         }
+        self.log.outlast(self.replica, newest_time(backend, generation).await.map_err(Failure::Retry)?);
         let end = end_of(backend, generation, self.author.writer).await.map_err(Failure::Retry)?;
         match end.filter(|end| is_at(&end.point, index, mark)) {
             Some(end) => {

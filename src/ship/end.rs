@@ -20,13 +20,23 @@ use replica_backends::{Backend, ErrorKind};
 use super::Author;
 use super::bridge::{Unbridged, bridge};
 use super::claim::read_own_seal;
-use super::resume::{Foreign, LastObject, last_object};
+use super::resume::{Foreign, LastObject, last_object, newest_time};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, SnapshotTicket};
 use crate::history::ObjectName;
 use crate::segment::{Encoder, Seal, SealKind, StateDigest};
 use crate::types::{Generation, Index, Offset, PageSize};
 use crate::wal::{ByteOrder, Salts};
+
+/// What a store has where a snapshot is to be put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Site {
+    Free,
+    /// The snapshot itself.
+    Taken,
+    /// Another generation ends later than this one would.
+    Early,
+}
 
 /// Longer than a store that gives whole seconds takes to give a later time, and than one that gives finer ones.
 const WHOLE_SECOND: Duration = Duration::from_millis(1100);
@@ -55,33 +65,38 @@ impl Shipper {
         if index >= name.index() || mark.offset == Offset(0) || mark.offset >= Offset::LIMIT {
             return Ok(true);
         }
-        let end = end_of(name.generation(), (index, &mark), (page_size, order), &self.author);
-        match self.put_end(&end).await? {
-            None => Ok(true),
-            Some(there) if is_same_end(&there, &end) => Ok(true),
-            Some(there) => Err(self.conflict(&ObjectName::Segment(end.generation, index, mark.offset), Some(&there))),
+        let mut ended = self.ended.lock().await;
+        if *ended == Some((index, mark.offset)) {
+            return Ok(true);
         }
+        let end = end_of(name.generation(), (index, &mark), (page_size, order), &self.author);
+        if let Some(there) = self.put_end(&end).await?.filter(|there| !is_same_end(there, &end)) {
+            return Err(self.conflict(&ObjectName::Segment(end.generation, index, mark.offset), Some(&there)));
+        }
+        *ended = Some((index, mark.offset));
+        Ok(true)
     }
 
     /// Makes sure that nobody can continue what the replica has of the generation before `ticket`'s snapshot hides the
     /// gap behind it; and that the snapshot gets a later time than everything before it, for it is by the store's time
-    /// that Litestream 0.3 chooses a generation, and in it a snapshot. Returns whether the snapshot is there already.
-    pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<bool, Failure> {
+    /// that Litestream 0.3 chooses a generation, and in it a snapshot.
+    pub(super) async fn end_before_gap(&self, ticket: &SnapshotTicket) -> Result<Site, Failure> {
         let backend: &dyn Backend = self.backend.as_ref();
         let last = last_object(backend, ticket.generation, Foreign::Unread).await.map_err(Failure::Retry)?;
         let Some(LastObject { name: last, seal, .. }) = last else {
-            return self.outlast_parent().await.map(|()| false);
+            return self.begin_after_all(ticket).await;
         };
         let Some(key) = last.key() else { return Err(self.conflict(&last, None)) };
         let Some(seal) = seal.filter(|seal| seal.writer == self.author.writer) else {
             return Err(self.conflict(&last, None));
         };
         if last == ObjectName::Snapshot(ticket.generation, ticket.index) {
-            return Ok(seal.digest_after == ticket.digest);
+            let is_same = seal.digest_after == ticket.digest;
+            return Ok(if is_same { Site::Taken } else { Site::Free });
         }
-        let Some(at) = continues_at(&seal) else { return self.outlast(&key).await.map(|()| false) };
+        let Some(at) = continues_at(&seal) else { return self.outlast(&key).await };
         if at == (ticket.index, Offset(0)) && seal.digest_after == ticket.digest {
-            return Ok(false);
+            return Ok(Site::Free);
         }
         let name = ObjectName::Segment(ticket.generation, at.0, at.1);
         if at.0 >= ticket.index {
@@ -91,26 +106,31 @@ impl Shipper {
             self.put_gap(&gap_at(at, &seal, (ticket.index, &ticket.reason), &self.author)).await?;
             fault_point!("gap-ended");
         }
-        self.outlast(&key).await.map(|()| false)
+        self.outlast(&key).await
     }
 
-    /// A generation that was forked off is chosen before its parent.
-    async fn outlast_parent(&self) -> Result<(), Failure> {
-        let Some(parent) = self.author.parent else { return Ok(()) };
+    /// The newest state is looked for in the generation that ends last; the store may not have been there to ask when
+    /// this one began. And one that was forked off is chosen before its parent.
+    async fn begin_after_all(&self, ticket: &SnapshotTicket) -> Result<Site, Failure> {
+        let newest = newest_time(self.backend.as_ref(), ticket.generation).await.map_err(Failure::Retry)?;
+        if newest >= ticket.time && self.log.outlast(self.replica, newest) {
+            return Ok(Site::Early);
+        }
+        let Some(parent) = self.author.parent else { return Ok(Site::Free) };
         let last = last_object(self.backend.as_ref(), parent.generation, Foreign::Unread).await;
         match last.map_err(Failure::Retry)?.and_then(|last| last.name.key()) {
             Some(key) => self.outlast(&key).await,
-            None => Ok(()),
+            None => Ok(Site::Free),
         }
     }
 
     /// Waits until the store gives later times than to what it holds; `key` shows how fine they are.
-    async fn outlast(&self, key: &str) -> Result<(), Failure> {
+    async fn outlast(&self, key: &str) -> Result<Site, Failure> {
         let modified = self.backend.head(key).await.map_err(Failure::Retry)?.modified;
         let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let whole = since.subsec_nanos() == 0;
         tokio::time::sleep(if whole { WHOLE_SECOND } else { TICK }).await;
-        Ok(())
+        Ok(Site::Free)
     }
 
     /// Once a snapshot is there, behind a gap perhaps: Litestream is to find it. And nobody else may have begun the

@@ -19,7 +19,7 @@ mod unfinished;
 pub use bridge::{Unbridged, bridge};
 pub use merge::{Merges, Merging, clear_leftovers};
 pub use prune::{Pruned, prune};
-pub use resume::{HistoryEnd, find_end};
+pub use resume::{Found, HistoryEnd, find_end};
 pub use shipper::{Conflict, Shipper};
 pub use status::{Failing, ReplicaStatus, Verdict};
 pub use unfinished::abort_stale;

@@ -8,7 +8,7 @@ use super::claim::{is_for_others, read_own_seal, read_seal};
 use super::end::continues_at;
 use crate::follow::ResumePoint;
 use crate::history::keys::{GENERATIONS, segments, snapshots};
-use crate::history::{Catalog, ObjectName, Sealing, Seals, plan_key};
+use crate::history::{Catalog, ObjectName, Sealing, Seals, end, plan_key};
 use crate::segment::{Seal, SealKind};
 use crate::types::{Generation, Index, Offset, Timestamp, WriterId};
 use crate::wal::Checksum;
@@ -22,21 +22,28 @@ pub struct HistoryEnd {
     pub take_over: Option<Box<Seal>>,
     /// A snapshot that Litestream does not find, for which whoever put it has not lived long enough.
     pub unbridged: Option<Unbridged>,
-    /// When the newest state of any generation was seen.
+}
+
+/// What the histories of a replica end with.
+#[derive(Debug)]
+pub struct Found {
+    /// The end that can be gone on with.
+    pub end: Option<HistoryEnd>,
+    /// When the newest state of any generation was seen, also of one that nobody can go on with.
     pub newest: Timestamp,
 }
 
 impl HistoryEnd {
-    fn new(own: bool, point: ResumePoint, last: LastObject, newest: Timestamp) -> Option<Self> {
+    fn new(own: bool, point: ResumePoint, last: LastObject) -> Option<Self> {
         let unbridged = Unbridged::of(&last);
         let seal = last.seal?;
         let is_segment = seal.kind == SealKind::Segment && !seal.is_end() && seal.to.1 < Offset::LIMIT;
         Some(match point.index.next().filter(|_| !own && is_segment) {
             Some(index) => {
                 let point = ResumePoint { index, offset: Offset(0), checksum: Checksum::default(), ..point };
-                Self { point, take_over: Some(Box::new(seal)), unbridged, newest }
+                Self { point, take_over: Some(Box::new(seal)), unbridged }
             }
-            None => Self { point, take_over: None, unbridged, newest },
+            None => Self { point, take_over: None, unbridged },
         })
     }
 }
@@ -48,28 +55,20 @@ impl HistoryEnd {
 ///
 /// # Errors
 /// If the store cannot be read.
-pub async fn find_end(
-    backend: &dyn Backend,
-    writer: WriterId,
-    without: Option<Generation>,
-) -> Result<Option<HistoryEnd>, Error> {
+pub async fn find_end(backend: &dyn Backend, writer: WriterId, without: Option<Generation>) -> Result<Found, Error> {
     let mut best: Option<(bool, ResumePoint, LastObject)> = None;
     let (mut unread, mut newest) = (None, Timestamp::default());
-    for folder in backend.list_folders(GENERATIONS).await? {
-        let Ok(generation) = folder.parse::<Generation>() else { continue };
-        if without == Some(generation) {
-            continue;
-        }
+    for generation in generations(backend, without).await? {
         let found = match last_object(backend, generation, Foreign::Refused).await {
             Err(error) if is_for_others(&error) => {
                 unread = Some(error);
-                continue;
+                last_object(backend, generation, Foreign::Unread).await?
             }
             found => found?,
         };
         let Some(last) = found else { continue };
+        newest = newest.max(last.time);
         let Some((point, own)) = last.point(writer) else { continue };
-        newest = newest.max(point.time);
         if best.as_ref().is_none_or(|(best_own, best, _)| (*best_own, best.time) < (own, point.time)) {
             best = Some((own, point, last));
         }
@@ -78,7 +77,26 @@ pub async fn find_end(
         tracing::warn!(%error, "no generation can be continued: the last object of each was encrypted for others, or \
             is not among those that the state folder remembers");
     }
-    Ok(best.and_then(|(own, point, last)| HistoryEnd::new(own, point, last, newest)))
+    Ok(Found { end: best.and_then(|(own, point, last)| HistoryEnd::new(own, point, last)), newest })
+}
+
+/// When the newest state of any generation but `without` was seen, as a restore will look for it.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) async fn newest_time(backend: &dyn Backend, without: Generation) -> Result<Timestamp, Error> {
+    let mut newest = Timestamp::default();
+    for generation in generations(backend, Some(without)).await? {
+        let last = last_object(backend, generation, Foreign::Unread).await?;
+        newest = newest.max(last.map_or(Timestamp::default(), |last| last.time));
+    }
+    Ok(newest)
+}
+
+async fn generations(backend: &dyn Backend, without: Option<Generation>) -> Result<Vec<Generation>, Error> {
+    let folders = backend.list_folders(GENERATIONS).await?;
+    let generations = folders.iter().filter_map(|folder| folder.parse().ok());
+    Ok(generations.filter(|generation| Some(*generation) != without).collect())
 }
 
 /// Where `generation` ends for `writer`, if it can be continued.
@@ -92,8 +110,7 @@ pub(super) async fn end_of(
 ) -> Result<Option<HistoryEnd>, Error> {
     let Some(last) = last_object(backend, generation, Foreign::Unread).await? else { return Ok(None) };
     let Some((point, own)) = last.point(writer) else { return Ok(None) };
-    let newest = point.time;
-    Ok(HistoryEnd::new(own, point, last, newest))
+    Ok(HistoryEnd::new(own, point, last))
 }
 
 /// What becomes of an object that is encrypted for others.
@@ -113,6 +130,8 @@ pub(super) struct LastObject {
     pub seal: Option<Seal>,
     /// The last segment, which may stand before it.
     pub segment: Option<ObjectName>,
+    /// When the state behind it was seen.
+    pub time: Timestamp,
 }
 
 impl LastObject {
@@ -137,10 +156,10 @@ pub(super) async fn last_object(
     let Some(history) = catalog.history(generation) else { return Ok(None) };
     let mut seals = Seals::default();
     loop {
-        let needs = match history.end(&seals) {
-            Ok(last) => {
+        let needs = match history.end(&seals).and_then(|last| Ok((last, end(history, &seals)?))) {
+            Ok((last, time)) => {
                 let last = last.map(|last| (last.name, seals.known(&last.name).cloned()));
-                return Ok(last.map(|(name, seal)| LastObject { name, seal, segment }));
+                return Ok(last.map(|(name, seal)| LastObject { name, seal, segment, time }));
             }
             Err(needs) => needs,
         };

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::claim::read_own_seal;
+use super::end::Site;
 use super::merge::{Merges, Merging};
 use super::status::ReplicaStatus;
 use super::{Author, range, segment, snapshot};
@@ -17,7 +18,7 @@ use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
 use crate::history::ObjectName;
 use crate::host;
 use crate::segment::Seal;
-use crate::types::{Generation, Index, Position};
+use crate::types::{Generation, Index, Offset, Position};
 
 /// Data of one segment, unless a single commit is larger. Each makes the disk sync twice, which a handover that holds
 /// the write lock has to wait for; but it should be small enough that what is under way can be kept in memory when the
@@ -77,6 +78,8 @@ pub struct Shipper {
     pub take_over: Mutex<Option<Box<Seal>>>,
     /// Segments that may become one.
     pub merges: Mutex<Merges>,
+    /// The last index that was ended, and where. Whoever puts something behind it makes sure of that first.
+    pub ended: Arc<tokio::sync::Mutex<Option<(Index, Offset)>>>,
 }
 
 impl Shipper {
@@ -154,10 +157,13 @@ impl Shipper {
                 Ok(())
             }
             Work::Snapshot(ticket) => {
-                if self.end_before_gap(&ticket).await? {
-                    self.log.note_snapshot(self.replica, &ticket);
-                } else {
-                    self.ship_snapshot(&ticket).await?;
+                match self.end_before_gap(&ticket).await? {
+                    Site::Free => self.ship_snapshot(&ticket).await?,
+                    Site::Taken => self.log.note_snapshot(self.replica, &ticket),
+                    Site::Early => {
+                        self.log.need_snapshot(self.replica, ticket.reason.clone());
+                        return Ok(());
+                    }
                 }
                 fault_point!("gap-crossed");
                 self.bridge_before(&ticket).await?;
@@ -267,7 +273,8 @@ impl Shipper {
         });
     }
 
-    /// The ticket is let go as soon as everything that is small has been copied.
+    /// The ticket is let go as soon as everything that is small has been copied. If the replicator died between a range
+    /// and the end of the index before which the range ends, it would go on with that index.
     async fn ship_ranges(&self, ticket: Arc<SnapshotTicket>) -> Result<(), Failure> {
         let mut objects = Vec::new();
         for (number, part) in ticket.ranges.iter().enumerate() {
@@ -275,7 +282,12 @@ impl Shipper {
             let body = host::blocking(move || range::body(&for_encoder, number, &author)).await;
             objects.push((name, body.map_err(Failure::other)?.map_err(Failure::other)?));
         }
+        let (next, page_size, order) =
+            (ObjectName::Snapshot(ticket.generation, ticket.index), ticket.page_size, ticket.order);
         drop(ticket);
+        if !self.end_index_before(&next, page_size, order).await? {
+            return Ok(());
+        }
         for (name, body) in objects {
             match self.put(&name, body).await? {
                 Stored::New | Stored::Before(_) => tracing::debug!(db = %self.database, replica = %self.name,
@@ -297,6 +309,7 @@ impl Shipper {
             status: Arc::clone(&self.status),
             take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Never)),
+            ended: Arc::clone(&self.ended),
             ..*self
         }
     }

@@ -14,7 +14,7 @@ use crate::history::{Bounds, Target, keys};
 use crate::host;
 use crate::restore::verify::{Checked, Comparison, LiveState, VerifyError, verify_generation, verify_ltx};
 use crate::restore::{self, NamedBackend, Progress, RestoreRequest, Silent, Source};
-use crate::ship::{HistoryEnd, find_end};
+use crate::ship::{Found, HistoryEnd, find_end};
 use crate::sqlite;
 use crate::types::{Generation, Offset, Position, WriterId};
 use crate::wal::Salts;
@@ -108,7 +108,7 @@ async fn wait_for(replica: &NamedBackend, live: &LiveState) {
     let mut pause = POLL;
     while host::since(since) < CATCH_UP {
         match find_end(replica.backend.as_ref(), WriterId(0), None).await {
-            Ok(Some(HistoryEnd { point, .. })) => {
+            Ok(Found { end: Some(HistoryEnd { point, .. }), .. }) => {
                 let same = (point.size, point.digest) == (live.size, live.digest);
                 if same || !is_before((point.source.salts, point.source.offset), live) {
                     return;
@@ -116,7 +116,7 @@ async fn wait_for(replica: &NamedBackend, live: &LiveState) {
             }
             // Merged or removed while it was looked at.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Ok(None) | Err(_) => return,
+            Ok(Found { end: None, .. }) | Err(_) => return,
         }
         time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);

@@ -89,7 +89,7 @@ impl Stage {
     /// The same, with another way to the replica.
     pub async fn start_on(&self, backend: Arc<dyn Backend>) -> Running {
         let path = self.folder.path().join("app.db");
-        let end = lightship::ship::find_end(self.backend.as_ref(), WriterId(1), None).await.unwrap();
+        let end = lightship::ship::find_end(self.backend.as_ref(), WriterId(1), None).await.unwrap().end;
         let point = end.map(|end| end.point);
         if let Some(point) = &point {
             lightship::ship::clear_leftovers(self.backend.as_ref(), point.generation, point.index).await.unwrap();
@@ -110,6 +110,7 @@ impl Stage {
             status: Arc::new(Mutex::new(ReplicaStatus::default())),
             take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Growing)),
+            ended: Arc::default(),
         };
         let shipper = tokio::spawn(async move { shipper.run(stopped).await.unwrap() });
         let mut running = Running { follower: attached.follower, shipper, stop };

@@ -76,7 +76,7 @@ fn assert_whole(recording: &Recording) {
         extents.iter().map(|extent| (extent.latest, extent.cost.is_some())).collect::<Vec<_>>(),
         [(last.time, true)]
     );
-    let end = run(find_end(store.as_ref(), WriterId(1), None)).unwrap().unwrap();
+    let end = run(find_end(store.as_ref(), WriterId(1), None)).unwrap().end.unwrap();
     assert_eq!((end.point.generation, end.point.index, end.point.offset), (GENERATION, last.at.0, last.at.1));
     assert!(end.take_over.is_none());
 }
@@ -113,7 +113,7 @@ fn an_end_that_came_in_time_is_an_end() {
     let end = decoded(&recording.store, &segments(&recording.store)[0]).1;
     let name = ObjectName::Segment(GENERATION, end.to.0, end.to.1).key().unwrap();
     recording.store.put(&name, end_behind(&end), 0);
-    let found = run(find_end(&recording.store, WriterId(1), None)).unwrap().unwrap();
+    let found = run(find_end(&recording.store, WriterId(1), None)).unwrap().end.unwrap();
     assert_eq!(found.point.index, Index::new(1).unwrap());
     let (restored, _) = restore_from(Arc::new(recording.store.clone()), Target::Latest).unwrap();
     assert!(restored == recording.states.last().unwrap().bytes);

@@ -127,6 +127,6 @@ impl Inner {
     fn has_all_before(&self, replica: ReplicaNo, index: Index) -> bool {
         let consumer = &self.consumers[replica];
         let mut before = self.indexes.iter().filter(|log| log.index < index);
-        matches!(consumer, Consumer::At(..)) && !before.any(|log| log.lag(consumer) > 0)
+        matches!(consumer, Consumer::At(..)) && before.all(|log| log.is_shipped_to(consumer))
     }
 }

@@ -101,6 +101,18 @@ fn an_upload_that_ends_after_its_replica_was_given_up_leaves_no_hole() {
     assert!(matches!(log.work(0, 1 << 20), Work::AwaitSnapshot));
 }
 
+/// Another replicator may write there at the same time: whoever waited until it is outlasted would wait for ever.
+#[test]
+fn what_a_replica_has_beside_the_generation_is_outlasted_once() {
+    let log = CommitLog::new(GENERATION, 2, "new");
+    assert_eq!(log.not_before(), Timestamp(0));
+    assert!(log.outlast(0, Timestamp(7)));
+    assert!(!log.outlast(0, Timestamp(9)));
+    assert_eq!(log.not_before(), Timestamp(8));
+    assert!(log.outlast(1, Timestamp(5)));
+    assert_eq!(log.not_before(), Timestamp(8));
+}
+
 /// The end that says where the gap begins is put before the snapshot that such a replica needs, not before others.
 #[test]
 fn a_scheduled_snapshot_does_not_hide_the_gap_of_a_replica_that_was_given_up() {
@@ -147,17 +159,26 @@ fn an_index_is_not_left_before_its_last_commit_is_shipped() {
     assert!(matches!(log.work(0, 1 << 20), Work::Idle));
 }
 
+/// A difference lies in no WAL, so it was taken for shipped: a replicator that was killed between the snapshot behind
+/// it and the end of its index left a history in which nothing said where that index ends.
 #[test]
 fn a_scheduled_snapshot_waits_for_the_segments_before_it() {
-    let log = log();
-    log.close_index();
-    log.want_snapshot(0, "snapshot-interval");
-    log.offer(&ticket(1));
-    assert!(log.take_snapshot(0).is_none());
-    while let Work::Segment(plan) = log.work(0, 1000) {
-        log.shipped(0, plan.index, *plan.to());
+    let wal = Source::Memory { start: 32, bytes: Arc::new(vec![0; 1 << 20]) };
+    let difference = Source::Spool(Arc::new(Spool::Memory(Vec::new())));
+    for source in [wal, difference] {
+        let log = CommitLog::new(GENERATION, 1, "new");
+        log.resume(0, index(0), mark(0, Some(1)));
+        log.open_index(Opening { source, ..opening(0) });
+        log.append(&[mark(50_000, Some(2)), mark(100_000, Some(3))]);
+        log.close_index();
+        log.want_snapshot(0, "snapshot-interval");
+        log.offer(&ticket(1));
+        assert!(log.take_snapshot(0).is_none());
+        while let Work::Segment(plan) = log.work(0, 1000) {
+            log.shipped(0, plan.index, *plan.to());
+        }
+        assert!(log.take_snapshot(0).is_some());
     }
-    assert!(log.take_snapshot(0).is_some());
 }
 
 #[test]

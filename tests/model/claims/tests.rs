@@ -41,7 +41,7 @@ const WORLDS: [(&str, Claims); 9] = [
 ];
 
 /// What is left out in which world, and what goes wrong then.
-const NEEDED: [(Claims, &[Step], &str); 22] = [
+const NEEDED: [(Claims, &[Step], &str); 23] = [
     (TWO, &[Step::ObjectsAreOnlyCreated], RESTORABLE),
     (TWO, &[Step::WhatIsThereIsLookedAt], BELIEVED),
     (ONE, &[Step::AnEarlierAttemptReachesSoFar], BELIEVED),
@@ -51,6 +51,7 @@ const NEEDED: [(Claims, &[Step], &str); 22] = [
     (TWO, &[Step::TheEndIsTheSame], RESTORABLE),
     (MERGED, &[Step::AnotherWritersIndexIsEnded], RESTORABLE),
     (MERGED, &[Step::WhatIsTakenOverIsLookedAtAgain], RESTORABLE),
+    (TWO, &[Step::AnEndInTimeStays], RESTORABLE),
     (Claims { snapshots: 1, ..TWO }, &[Step::AnIndexIsEndedBeforeASnapshot], RESTORABLE),
     (ONE, &[Step::AScheduledSnapshotWaitsForEverythingBefore], RESTORABLE),
     (Claims { snapshots: 1, ..GAPS }, &[Step::AScheduledSnapshotNeedsAReplicaThatFollows], RESTORABLE),

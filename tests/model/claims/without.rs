@@ -12,6 +12,7 @@ pub enum Step {
     TheEndIsTheSame,
     AnotherWritersIndexIsEnded,
     WhatIsTakenOverIsLookedAtAgain,
+    AnEndInTimeStays,
     AnIndexIsEndedBeforeASnapshot,
     AScheduledSnapshotWaitsForEverythingBefore,
     AScheduledSnapshotNeedsAReplicaThatFollows,

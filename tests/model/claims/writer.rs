@@ -14,6 +14,8 @@ pub enum Doing {
     Shipping,
     /// It has ended the index in which another writer's last segment ends, and looks whether that is still the last.
     TakingOver,
+    /// That end has come too late.
+    TakingBack,
     /// `end_before_gap`, and then the snapshot of this index.
     Gap(u8),
     /// The end before the gap is to stand here.
@@ -247,9 +249,22 @@ impl Writer {
                 let continues = store.before(&end).is_some_and(|(_, object)| object.to == at);
                 let looks = !without.has(Step::WhatIsTakenOverIsLookedAtAgain);
                 if looks && !(is_last && continues) {
-                    return Err(Conflict);
+                    let mut behind = store.of(self.generation).filter(|(name, _)| name.is_segment && **name > end);
+                    let follows = continues && behind.all(|(name, _)| name.at.0 > end.at.0);
+                    if follows && !without.has(Step::AnEndInTimeStays) {
+                        return Err(Conflict);
+                    }
+                    self.doing = Doing::TakingBack;
+                    return Ok(());
                 }
                 (self.take_over, self.doing) = (None, Doing::Shipping);
+            }
+            Doing::TakingBack => {
+                let end = segment(self.generation, self.take_over.unwrap_or_default());
+                if store.objects.get(&end).is_some_and(|there| there.writer == self.id) {
+                    store.objects.remove(&end);
+                }
+                return Err(Conflict);
             }
             Doing::Gap(index) => self.doing = self.before_gap(store, without, index)?,
             Doing::GapAt(index, to, state) => {
