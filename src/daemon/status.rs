@@ -73,6 +73,9 @@ pub struct LockTimes {
     pub p50_us: u64,
     /// 99 % of the times were no longer.
     pub p99_us: u64,
+    /// 99.9 % of the times were no longer; 0 if an earlier version has written it.
+    #[serde(default)]
+    pub p999_us: u64,
     /// The longest.
     pub max_us: u64,
 }
@@ -80,8 +83,9 @@ pub struct LockTimes {
 impl From<&Histogram> for LockTimes {
     fn from(times: &Histogram) -> Self {
         let micros = |took: std::time::Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let percentile = |percent| micros(times.percentile(percent));
-        Self { count: times.count(), p50_us: percentile(50), p99_us: percentile(99), max_us: micros(times.max()) }
+        let of = |share| micros(times.per_mille(share));
+        let (p50_us, p99_us, p999_us) = (of(500), of(990), of(999));
+        Self { count: times.count(), p50_us, p99_us, p999_us, max_us: micros(times.max()) }
     }
 }
 

@@ -13,18 +13,10 @@ use super::snapshot::{Overlay, SnapshotTicket};
 use super::{Follower, Hold, Lost};
 use crate::host;
 use crate::segment::page_hash;
-use crate::sqlite::{Checkpoint, WalIndex};
+use crate::sqlite::WalIndex;
 use crate::types::{PageNo, Timestamp};
 
-/// So few frames may be left to copy while the write lock is held.
-const SEAL_FRAMES: u32 = 100;
-/// So often they are copied once more, if commits are so far apart that there may be none left then: the write lock is
-/// not needed for that.
-const LAST_ROUNDS: u32 = 3;
-/// If rounds do not make them fewer, it may be so many bytes: what an application copies by itself, while it waits.
-const SEAL_BYTES_MAX: u32 = 4 << 20;
-/// How long somebody else's checkpoint is waited for: with no lock in hand, and with the write lock held.
-const BULK_PATIENCE: Duration = Duration::from_millis(250);
+/// How long somebody else's checkpoint is waited for with the write lock held.
 const SEAL_PATIENCE: Duration = Duration::from_millis(10);
 /// How often the first page is read until it is certain that it is another one.
 const FIRST_PAGE_TRIES: u32 = 5;
@@ -34,9 +26,6 @@ const BULK_INTERVAL: Duration = Duration::from_millis(200);
 /// A WAL that grows fast is looked at in between, at the earliest and at the latest after so long.
 const LOOK_MIN: Duration = Duration::from_millis(1);
 const LOOK_MAX: Duration = Duration::from_millis(100);
-const CHECKPOINT_SLEEP: Duration = Duration::from_micros(200);
-/// How often the bulk is copied before the write lock is tried for anyway.
-const BULK_ROUNDS: u32 = 12;
 /// Between two attempts, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -207,57 +196,6 @@ impl Follower {
             "the WAL has reached its cap: giving up on replicas that lag, they will get a new snapshot");
     }
 
-    /// Copies most of the WAL into the database file, holding no lock that a writer needs. False if somebody else keeps
-    /// checkpointing.
-    fn copy_bulk(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        let index = self.lines[self.held].wal_index()?;
-        let (mut copied_before, mut left_before) = (None, index.frames.saturating_sub(index.copied));
-        let mut last_rounds = if self.growth.has_gaps() { LAST_ROUNDS } else { 0 };
-        // The most of it before the first round: what is committed meanwhile is for the round to copy, and little is
-        // left to read, and so to copy, when the rounds are over.
-        self.read_ahead(now)?;
-        for _ in 0..BULK_ROUNDS {
-            self.move_pin(now)?;
-            // When it is over nothing is left to copy before our pin, so nobody's checkpoint will be in the way of ours
-            // while the write lock is held.
-            if self.checkpoint_within(BULK_PATIENCE)? == Checkpoint::Busy {
-                tracing::debug!(db = %self.path.display(), "handover put off: somebody else keeps checkpointing");
-                return Ok(false);
-            }
-            self.read_ahead(now)?;
-            let index = self.lines[self.held].wal_index()?;
-            let left = index.frames.saturating_sub(index.copied);
-            // A round takes as long as there is to copy, so the rounds get shorter, unless a reader is in the way, or
-            // what is committed while the disk is synced is more than that.
-            let shrinks = left <= left_before / 2;
-            left_before = left;
-            if (1..=SEAL_FRAMES).contains(&left) && last_rounds > 0 {
-                last_rounds -= 1;
-                continue;
-            }
-            if left <= SEAL_FRAMES || !shrinks && left <= SEAL_BYTES_MAX / self.page_size.get() {
-                break;
-            }
-            if copied_before == Some(index.copied) {
-                // If that reader ended while we held the write lock, writers would wait until all of it is copied.
-                tracing::debug!(db = %self.path.display(), left, "handover put off: a reader is in the way");
-                return Ok(false);
-            }
-            copied_before = Some(index.copied);
-        }
-        Ok(true)
-    }
-
-    /// Captures what is new, and reads into memory what is not shipped, if it is little enough.
-    fn read_ahead(&mut self, now: Timestamp) -> Result<(), Lost> {
-        let index = self.lines[self.held].wal_index()?;
-        self.capture(&index, now)?;
-        if self.is_blocked() {
-            return Ok(());
-        }
-        self.log.read_ahead(self.wal_reader()).map_err(Lost::ReadWal)
-    }
-
     /// Moves the pin to the end of the WAL, so that a checkpoint may copy up to there.
     ///
     /// The new transaction is a true pin: frames have been appended behind the old mark, and they cannot have been
@@ -333,26 +271,6 @@ impl Follower {
     pub(super) fn wal_reader(&self) -> impl Fn(u64, &mut [u8]) -> io::Result<()> {
         let wal = self.wal.file();
         move |offset, bytes| wal.read_exact_at(bytes, offset)
-    }
-
-    /// A checkpoint that waits so long for one of somebody else's to end.
-    fn checkpoint_within(&mut self, patience: Duration) -> Result<Checkpoint, crate::sqlite::Error> {
-        let since = host::now();
-        loop {
-            let checkpoint = match self.checkpointer.checkpoint_passive() {
-                Ok(checkpoint) => checkpoint,
-                // A full disk, say. Nothing is lost by it: the WAL stays, and the next handover tries again.
-                Err(error) => {
-                    tracing::warn!(db = %self.path.display(), %error,
-                        "cannot copy the WAL into the database; will try again");
-                    return Ok(Checkpoint::Busy);
-                }
-            };
-            if checkpoint != Checkpoint::Busy || host::since(since) >= patience {
-                return Ok(checkpoint);
-            }
-            host::pause(CHECKPOINT_SLEEP);
-        }
     }
 
     /// Everything is captured, shipped or in memory, and copied back, and the transaction in hand began after that.
@@ -445,5 +363,6 @@ impl Follower {
     }
 }
 
+mod bulk;
 #[cfg(test)]
 mod tests;

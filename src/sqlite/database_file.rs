@@ -115,6 +115,20 @@ impl Connection {
         if code == ffi::SQLITE_IOERR_SHORT_READ { Ok(()) } else { self.check(code) }
     }
 
+    /// Waits until the disk has everything that anybody has written to the database file.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn sync_database(&self) -> Result<(), Error> {
+        let file = self.file()?;
+        // SAFETY: `file` is SQLite's open file (see `file`), and its methods are set.
+        let code = unsafe {
+            let methods = (*file.as_ptr()).pMethods;
+            (*methods).xSync.map_or(ffi::SQLITE_IOERR, |sync| sync(file.as_ptr(), ffi::SQLITE_SYNC_NORMAL))
+        };
+        self.check(code)
+    }
+
     /// SQLite's own file object of the main database.
     pub(super) fn file(&self) -> Result<NonNull<ffi::sqlite3_file>, Error> {
         let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();

@@ -11,7 +11,9 @@ it is the state after some commit, and prints the number of that commit.
 """
 
 import argparse
+import array
 import hashlib
+import json
 import os
 import random
 import sqlite3
@@ -21,8 +23,8 @@ import time
 ACCOUNTS, OPENING_BALANCE, SLOTS = 20, 1000, 64
 
 
-def connect(path):
-    return sqlite3.connect(path, timeout=30, isolation_level=None)
+def connect(path, busy_timeout=30):
+    return sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
 
 
 def init(path, page_size):
@@ -52,12 +54,42 @@ def effects(hash):
     return word[0] % ACCOUNTS, word[1] % ACCOUNTS, word[2] % 50, word[3] % SLOTS, blob
 
 
-def commit(db, writer):
-    db.execute("BEGIN IMMEDIATE")
+class Waits:
+    """How long the write lock was waited for, each time; a refusal is counted, and it is waited for again."""
+
+    def __init__(self):
+        self.seconds, self.refused = array.array("d"), 0
+
+    def begin(self, db):
+        since = time.monotonic()
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as error:
+                if str(error) != "database is locked":
+                    raise
+                self.refused += 1
+        self.seconds.append(time.monotonic() - since)
+
+    def report(self):
+        times = sorted(self.seconds) or [0]
+        at = lambda share: int(1e6 * times[min(int(len(times) * share), len(times) - 1)])
+        told = {"p50_us": at(0.5), "p999_us": at(0.999), "max_us": at(1)}
+        return json.dumps({"count": len(self.seconds), "refused": self.refused, **told})
+
+
+def commit(db, writer, waits=None, ballast=0):
+    if waits:
+        waits.begin(db)
+    else:
+        db.execute("BEGIN IMMEDIATE")
     n, before = db.execute("SELECT n, hash FROM chain ORDER BY n DESC LIMIT 1").fetchone()
     hash = link(before, n + 1, writer)
     source, target, amount, slot, blob = effects(hash)
     db.execute("INSERT INTO chain VALUES (?, ?, ?)", (n + 1, writer, hash))
+    if ballast:
+        db.execute("INSERT INTO ballast VALUES (randomblob(?))", (ballast,))
     db.execute("UPDATE account SET balance = balance - ? WHERE id = ?", (amount, source))
     db.execute("UPDATE account SET balance = balance + ? WHERE id = ?", (amount, target))
     if blob is None:
@@ -68,7 +100,8 @@ def commit(db, writer):
 
 
 def write(options):
-    db, reader = connect(options.path), connect(options.path)
+    db, reader = connect(options.path, options.busy_timeout), connect(options.path, options.busy_timeout)
+    waits = Waits() if options.waits else None
     db.execute(f"PRAGMA wal_autocheckpoint = {options.autocheckpoint}")
     db.execute(f"PRAGMA synchronous = {options.synchronous}")
     chance = random.Random(options.writer)
@@ -84,11 +117,13 @@ def write(options):
                 commit(db, options.writer + 1000)
                 time.sleep(options.pause)
             os._exit(0)
+    if options.ballast:
+        db.execute("CREATE TABLE IF NOT EXISTS ballast (v BLOB)")
     print("ready", flush=True)
     end = time.monotonic() + options.seconds
     reading, switch_at, done = False, 0, 0
-    while done < options.commits and time.monotonic() < end:
-        commit(db, options.writer)
+    while done < options.commits and time.monotonic() < end and not os.path.exists(options.until):
+        commit(db, options.writer, waits, options.ballast)
         done += 1
         if options.pause:
             time.sleep(options.pause)
@@ -106,6 +141,8 @@ def write(options):
     if options.fork:
         os.waitpid(child, 0)
     print(f"commits {done}", flush=True)
+    if waits:
+        print(waits.report(), flush=True)
     if options.stay:
         sys.stdin.read()
 
@@ -150,8 +187,12 @@ def main():
     parser.add_argument("--page-size", type=int, default=4096)
     parser.add_argument("--writer", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1e9)
+    parser.add_argument("--until", default="", help="a file: write until it exists")
     parser.add_argument("--commits", type=int, default=10**9)
     parser.add_argument("--pause", type=float, default=0)
+    parser.add_argument("--busy-timeout", type=float, default=30, help="seconds")
+    parser.add_argument("--waits", action="store_true", help="go on after a refusal, and tell what was waited for")
+    parser.add_argument("--ballast", type=int, default=0, help="bytes that each commit adds")
     parser.add_argument("--autocheckpoint", type=int, default=1000)
     parser.add_argument("--synchronous", default="NORMAL")
     parser.add_argument("--checkpoints", action="store_true")

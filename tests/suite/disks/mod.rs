@@ -1,7 +1,10 @@
-//! Disks that fail, lie, or lose their power: under the replica, under the state folder, and under the database.
+//! Disks that fail, lie, lose their power, or are slow: under the replica, under the state folder, and under the
+//! database.
 
+mod backlog;
 mod errors;
 mod power;
+mod slow;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -37,6 +37,13 @@ impl Writer {
         line.trim().strip_prefix("commits ").unwrap_or_else(|| panic!("the writer failed: {line:?}")).parse().unwrap()
     }
 
+    /// What one with `--waits` tells after its commits.
+    pub fn waits(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
     /// Lets one that stays go.
     pub fn leave(mut self) {
         drop(self.child.stdin.take());
@@ -97,6 +104,13 @@ impl Replicator {
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         signal(&self.child, name);
+    }
+
+    /// Megabytes of memory that it has.
+    pub fn resident_megabytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
     /// Waits for its end.

@@ -27,6 +27,8 @@ pub struct Scene {
     pub more_replicas: String,
     /// Where the configuration says that the database is.
     pub configured_path: PathBuf,
+    /// What replicators and writers find in their environment.
+    pub environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Scene {
@@ -38,7 +40,7 @@ impl Scene {
     fn in_folder(folder: TempDir) -> Self {
         let (replicas, configured_path) = (vec![folder.path().join("replica")], folder.path().join("app.db"));
         let (database_keys, more_replicas) = (String::new(), String::new());
-        Self { folder, database_keys, replicas, more_replicas, configured_path }
+        Self { folder, database_keys, replicas, more_replicas, configured_path, environment: Vec::new() }
     }
 
     /// A database as `chain.py` makes it.
@@ -89,7 +91,7 @@ impl Scene {
     /// A command that would start a replicator.
     pub fn replicate_command(&self) -> Command {
         let mut command = lightship();
-        command.arg("replicate").arg("-config").arg(self.write_config());
+        command.arg("replicate").arg("-config").arg(self.write_config()).envs(self.environment.iter().cloned());
         command
     }
 
@@ -164,6 +166,11 @@ impl Scene {
         run_restore(command, &output)
     }
 
+    /// The size of the WAL's file in MiB.
+    pub fn wal_mib(&self) -> u64 {
+        fs::metadata(self.path("app.db-wal")).map_or(0, |wal| wal.len() >> 20)
+    }
+
     /// How often a WAL was handed over, as the log says.
     pub fn handovers(&self) -> usize {
         self.log().matches("handed over db=").count()
@@ -171,7 +178,8 @@ impl Scene {
 
     /// Starts a writer of `chain.py` and waits for its first word.
     pub fn writer(&self, arguments: &[&str]) -> Writer {
-        Writer::start(python("chain.py").arg("write").arg(self.db()).args(arguments))
+        let mut command = python("chain.py");
+        Writer::start(command.arg("write").arg(self.db()).args(arguments).envs(self.environment.iter().cloned()))
     }
 }
 
@@ -300,10 +308,15 @@ pub fn setting(variable: &str, default: u64) -> u64 {
 }
 
 /// Waits for `condition`.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, condition);
+}
+
+/// The same, for what takes longer.
+pub fn wait_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(since.elapsed() < patience, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

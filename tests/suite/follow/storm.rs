@@ -1,18 +1,49 @@
 //! Writers at full speed, and nobody ever pauses.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::felt::Felt;
 use super::scene::*;
 
-/// Four writer processes at full speed, two that checkpoint after every commit, one that asks for FULL, RESTART,
-/// TRUNCATE and PASSIVE checkpoints at random, one with long readers. Restores run in a loop beside them; each must be
-/// the state after some commit, and the last one the source byte for byte.
+/// Restores again and again until `end`: each must be the state after some commit, and none an older one than the one
+/// before. Returns how many there were.
+pub fn restore_until(end: Instant, scene: &Scene) -> u64 {
+    let (mut restores, mut last) = (0, 0);
+    while Instant::now() < end {
+        let length = chain_length(&scene.restored());
+        assert!(length >= last, "a restore went back from commit {last} to {length}");
+        (restores, last) = (restores + 1, length);
+    }
+    restores
+}
+
+/// Nobody writes any more: nothing is missing, and continuity was never lost.
+pub fn assert_followed(scene: &Scene, replicator: Replicator, commits: u64) {
+    replicator.stop_well();
+    let log = scene.log();
+    assert_eq!(chain_length(&scene.source()), commits);
+    assert!(scene.source() == scene.restored(), "the restored database is not the source\n{log}");
+    assert!(!log.contains("continuity lost"), "{log}");
+    assert_eq!(generations(scene.replica()).len(), 1, "{log}");
+}
+
+/// Two that checkpoint after every commit, one that asks for FULL, RESTART, TRUNCATE and PASSIVE checkpoints at random,
+/// one with long readers.
+pub const AT_FULL_SPEED: [&[&str]; 4] =
+    [&["--autocheckpoint", "1"], &["--autocheckpoint", "1"], &["--checkpoints"], &["--readers"]];
+
+/// Four writer processes at full speed. Restores run in a loop beside them; each must be the state after some commit,
+/// and the last one the source byte for byte.
 ///
 /// `LIGHTSHIP_STORM_SECONDS` is how long the writers write. A minute or an hour is a good test of a release.
 ///
 /// The first version of the follower never handed over at all: its checkpointing connection had never read, so it did
 /// not know that there was a WAL. When that was cured continuity was lost ten times a second: a checkpoint that was
 /// refused because another process was at it was taken for proof that frames were left to copy.
+///
+/// Writers that never pause starve one another, with or without a replicator: SQLite sleeps up to 100 ms between two
+/// tries, and whoever sleeps meets the lock between two commits of the others by chance only.
 #[test]
 fn storm_of_writers_is_followed_without_losing_continuity() {
     let seconds = setting("LIGHTSHIP_STORM_SECONDS", 8);
@@ -22,32 +53,43 @@ fn storm_of_writers_is_followed_without_losing_continuity() {
     // So that the database is not let go of before the storm begins.
     let app = Writer::start(python("run_sql.py").arg(scene.db()).args(["--stay", "SELECT * FROM chain"]));
     let replicator = scene.replicate_and_wait();
-    let time = format!("{seconds}");
-    let kinds: [&[&str]; 4] =
-        [&["--autocheckpoint", "1"], &["--autocheckpoint", "1"], &["--checkpoints"], &["--readers"]];
-    let mut writers: Vec<Writer> = (1_u32..)
-        .zip(kinds)
-        .map(|(n, kind)| scene.writer(&[&["--writer", &n.to_string(), "--seconds", &time, "--stay"], kind].concat()))
-        .collect();
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let (mut restores, mut last) = (0, 0);
-    while Instant::now() < end {
-        let length = chain_length(&scene.restored());
-        assert!(length >= last, "a restore went back from commit {last} to {length}");
-        (restores, last) = (restores + 1, length);
-    }
-    let commits: u64 = writers.iter_mut().map(Writer::commits).sum();
+    let mut writers = storm(&scene, &["--seconds", &seconds.to_string()], &AT_FULL_SPEED);
+    let restores = restore_until(Instant::now() + Duration::from_secs(seconds), &scene);
+    let felt = Felt::of(&scene, &mut writers);
     writers.into_iter().for_each(Writer::leave);
     app.leave();
-    replicator.stop_well();
-    assert_eq!(chain_length(&scene.source()), commits);
-    assert!(scene.source() == scene.restored(), "the restored database is not the source");
-    let log = scene.log();
-    assert!(!log.contains("continuity lost"), "{log}");
-    assert_eq!(generations(scene.replica()).len(), 1, "{log}");
+    assert_followed(&scene, replicator, felt.commits);
     let indexes = indexes(scene.replica());
-    println!("{commits} commits in {seconds} s, {restores} restores meanwhile, {indexes} indexes");
+    println!("{restores} restores and {indexes} indexes in {seconds} s; {felt}");
     assert!(indexes as u64 >= seconds / 2, "only {indexes} indexes in {seconds} s");
+    felt.assert_no_refusal_is_ours(Duration::from_secs(30));
+}
+
+/// Starts writers that tell how long they waited, each with arguments of its own and with those of all.
+pub fn storm(scene: &Scene, all: &[&str], kinds: &[&[&str]]) -> Vec<Writer> {
+    let start = |(n, kind): (u32, &&[&str])| {
+        scene.writer(&[&["--writer", &n.to_string(), "--stay", "--waits"], all, kind].concat())
+    };
+    (1_u32..).zip(kinds).map(start).collect()
+}
+
+/// Applications that have not much patience, beside handovers all the time; on a disk that is memory, so that nobody
+/// waits for anything else.
+#[test]
+fn writers_that_wait_for_a_tenth_of_a_second_at_most_are_never_refused() {
+    let seconds = setting("LIGHTSHIP_STORM_SECONDS", 8);
+    let mut scene = Scene::with_chain_within(Path::new("/dev/shm"), 4096);
+    scene.database_keys = "min-checkpoint-page-count: 50".to_owned();
+    let replicator = scene.replicate_and_wait();
+    let pace = ["--seconds", &seconds.to_string(), "--busy-timeout", "0.1", "--pause", "0.01"];
+    let mut writers = storm(&scene, &pace, &[&[], &[], &["--readers"]]);
+    let restores = restore_until(Instant::now() + Duration::from_secs(seconds), &scene);
+    let felt = Felt::of(&scene, &mut writers);
+    writers.into_iter().for_each(Writer::leave);
+    assert_followed(&scene, replicator, felt.commits);
+    println!("{restores} restores in {seconds} s; {felt}");
+    assert_eq!(felt.refused, 0, "{felt}");
+    assert!(felt.handovers > seconds, "{felt}");
 }
 
 /// A database that is followed has, byte for byte, the content that it would have if it were not.

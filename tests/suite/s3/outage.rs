@@ -19,7 +19,7 @@ fn a_dead_store_delays_nobody(fault: Fault) {
     wait_until("the file replica to have everything", || {
         stage.scene.restored_from(&beside, &[]).is_ok_and(|bytes| chain_length(&bytes) == source)
     });
-    assert!(resident_megabytes(&replicator) < 64, "{} MB", resident_megabytes(&replicator));
+    assert!(replicator.resident_megabytes() < 64, "{} MB", replicator.resident_megabytes());
     wait_until("the failure to be told", || {
         stage.scene.log().contains("cannot write to the replica") || fault == Fault::Hang
     });
@@ -148,7 +148,7 @@ fn a_store_that_is_dead_for_long_costs_a_bounded_wal_and_bounded_memory_and_catc
         });
         while !ended.load(std::sync::atomic::Ordering::Relaxed) {
             wal_max = std::fs::metadata(&wal).map_or(0, |file| file.len() >> 20).max(wal_max);
-            memory_max = resident_megabytes(&replicator).max(memory_max);
+            memory_max = replicator.resident_megabytes().max(memory_max);
             std::thread::sleep(Duration::from_millis(20));
         }
     });

@@ -97,13 +97,6 @@ impl Stage {
     }
 }
 
-/// Megabytes of memory that a process has.
-pub fn resident_megabytes(replicator: &Replicator) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", replicator.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
-}
-
 /// Waits until the replicator that was started as number `start`, from 1, has said `text`.
 pub fn wait_for_of_start(scene: &Scene, start: usize, text: &str) {
     let said = || scene.log().split("lightship version=").nth(start).is_some_and(|said| said.contains(text));

@@ -40,7 +40,7 @@ fn status_of_healthy_replicas_tells_where_they_are_and_what_it_has_cost() {
     assert_eq!(answer["state"], "following", "{answer:#}");
     assert_eq!(answer["pid"], replicator.child.id(), "{answer:#}");
     let lock = &answer["write_lock"];
-    let times = ["p50_us", "p99_us", "max_us"].map(|name| lock[name].as_u64().unwrap());
+    let times = ["p50_us", "p99_us", "p999_us", "max_us"].map(|name| lock[name].as_u64().unwrap());
     assert!(times.is_sorted(), "{answer:#}");
     for replica in replicas(&answer) {
         assert!(replica["requests"]["put"]["requests"].as_u64() >= replica["objects"].as_u64(), "{answer:#}");

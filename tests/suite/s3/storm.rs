@@ -76,7 +76,7 @@ fn watch(name: &'static str, scene: &Scene, seconds: u64, replicator: &Replicato
     std::thread::sleep(Duration::from_millis(500));
     while since.elapsed() < half * 2 {
         let peak = &mut memory[usize::from(since.elapsed() > half)];
-        *peak = resident_megabytes(replicator).max(*peak);
+        *peak = replicator.resident_megabytes().max(*peak);
         lags.extend(newest(scene.replica()).and_then(|time| time.elapsed().ok()));
         std::thread::sleep(Duration::from_millis(50));
     }
