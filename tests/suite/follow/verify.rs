@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::felt::Felt;
 use super::scene::*;
+use super::storm::storm;
 
 /// The exit code and the answer.
 fn verify(scene: &Scene, arguments: &[&str]) -> (i32, Value) {
@@ -27,12 +29,8 @@ fn there_is_no_false_alarm_under_full_load() {
     let mut scene = Scene::with_chain(4096);
     scene.database_keys = "min-checkpoint-page-count: 50\npage-check-interval: 1s".to_owned();
     let replicator = scene.replicate_and_wait();
-    let time = seconds.to_string();
     let kinds: [&[&str]; 4] = [&["--checkpoints"], &["--readers", "--autocheckpoint", "20"], &[], &[]];
-    let mut writers: Vec<Writer> = (1_u32..)
-        .zip(kinds)
-        .map(|(n, kind)| scene.writer(&[&["--writer", &n.to_string(), "--seconds", &time, "--stay"], kind].concat()))
-        .collect();
+    let mut writers = storm(&scene, &["--seconds", &seconds.to_string()], &kinds);
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut equal, mut inconclusive) = (0, 0);
     while Instant::now() < end {
@@ -48,16 +46,15 @@ fn there_is_no_false_alarm_under_full_load() {
             println!("{answer:#}");
         }
     }
-    let commits: u64 = writers.iter_mut().map(Writer::commits).sum();
+    let felt = Felt::of(&scene, &mut writers);
     writers.into_iter().for_each(Writer::leave);
     replicator.stop_well();
-    println!(
-        "{commits} commits in {seconds} s, {equal} times equal to the database, {inconclusive} times inconclusive"
-    );
+    println!("{equal} times equal to the database, {inconclusive} times inconclusive in {seconds} s; {felt}");
     assert!(equal > 0 && inconclusive <= equal, "{equal} equal, {inconclusive} inconclusive");
+    felt.assert_no_refusal_is_ours(Duration::from_secs(30));
     let log = scene.log();
     assert!(!log.contains("continuity lost") && !log.contains("SILENT CHANGE"), "{log}");
-    assert_eq!(chain_length(&scene.source()), commits, "verify has disturbed the database");
+    assert_eq!(chain_length(&scene.source()), felt.commits, "verify has disturbed the database");
 }
 
 /// A database that has been replicated for a while; nobody uses it any more.
