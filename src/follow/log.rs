@@ -304,9 +304,9 @@ impl CommitLog {
         lags.iter().filter(|lags| **lags).count()
     }
 
-    /// From now on states are said to have been seen after `time`: so long `replica` has another history, and the newest
-    /// state is looked for in the one that ends last. False if that was done before: whoever writes there at the same
-    /// time is not run after.
+    /// From now on states are said to have been seen after `time`: so long `replica` has another history, and the
+    /// newest state is looked for in the one that ends last. False if that was done before: whoever writes there at the
+    /// same time is not run after.
     pub fn outlast(&self, replica: ReplicaNo, time: Timestamp) -> bool {
         let mut inner = self.lock();
         let is_first = inner.outlasted[replica].is_none();

@@ -97,7 +97,8 @@ mod tests {
     use crate::follow::{Baseline, Limits, attach};
     use crate::types::{Generation, Timestamp};
 
-    /// VACUUM had made the file smaller than the place up to which it was compared: the length of the rest was negative.
+    /// VACUUM had made the file smaller than the place up to which it was compared: the length of the rest was
+    /// negative.
     #[test]
     fn a_database_that_shrinks_while_it_is_compared_with_what_was_captured_is_followed_on() {
         let folder = tempfile::tempdir().unwrap();

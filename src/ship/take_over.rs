@@ -4,7 +4,8 @@
 //! has taken that name itself and merges, the name becomes free again. Names at the beginning of an index do not, and
 //! an end holds no data. So the index is ended first, and then looked at again: a name that was free once more stands
 //! within a merged object, or before the last of those that it was made of. Then the end is taken back. An end that has
-//! come in time stays, also if that writer is alive and goes on behind it: it has found its index ended as it should be.
+//! come in time stays, also if that writer is alive and goes on behind it: it has found its index ended as it should
+//! be.
 
 use std::sync::PoisonError;
 

@@ -5,8 +5,8 @@
  * FAULTY_UNLINK=lies, deletions.
  *
  * With FAULTY_SLOW (KB a second) the disk there is slow, for all processes that name the same FAULTY_QUEUE, a file.
- * What is written waits in memory until its file is synced, or until there are more than FAULTY_CACHE KB of it; then the
- * disk does it, one after the other, and whoever gave it that waits.
+ * What is written waits in memory until its file is synced, or until there are more than FAULTY_CACHE KB of it; then
+ * the disk does it, one after the other, and whoever gave it that waits.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
