@@ -1,5 +1,7 @@
 //! Pinned, Sealing, Guarded: letting the WAL restart without an instant in which a commit could slip away.
 
+mod bulk;
+
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -363,6 +365,5 @@ impl Follower {
     }
 }
 
-mod bulk;
 #[cfg(test)]
 mod tests;

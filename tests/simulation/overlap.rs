@@ -97,17 +97,11 @@ impl World {
             let of = |what: String| format!("replica r{number}, which two write to: {what}");
             super::check::states(&frozen, &oracle).map_err(of)?;
             store.overwritten().map_or(Ok(()), Err).map_err(of)?;
-            let (mut least, mut known) = (None, true);
-            for position in [mine.get(number), theirs.get(number)].map(|position| position.copied().flatten()) {
-                // The newest state may be that of one which has just been started, and says nothing yet.
-                let Some(position) = position else {
-                    known = false;
-                    continue;
-                };
-                let at = self.checker.at(&frozen, &oracle, position, 0).map_err(of)?;
-                least = Some(least.map_or(at, |least: usize| least.min(at)));
-            }
-            self.checker.newest(&frozen, &oracle, least.filter(|_| known)).map_err(of)?;
+            let shipped = [mine.get(number), theirs.get(number)].map(|position| position.copied().flatten());
+            let at = |position| self.checker.at(&frozen, &oracle, position, 0).map_err(of);
+            let [mine, theirs] = shipped.map(|position| position.map(at).transpose());
+            // The newest state may be that of one which has just been started, and says nothing yet.
+            self.checker.newest(&frozen, &oracle, mine?.min(theirs?)).map_err(of)?;
             self.checker.verify(&frozen).map_err(of)?;
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! A disk that writes 12 MB a second.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use crate::follow::felt::Felt;
-use crate::follow::storm::{AT_FULL_SPEED, assert_followed, restore_until, storm};
+use crate::follow::storm::{assert_followed, follow_a_storm, storm};
 
 /// What it writes in a second.
 const KB_PER_SECOND: u64 = 12_000;
@@ -29,16 +29,7 @@ fn storm_of_writers_on_a_slow_disk_is_followed_without_losing_continuity() {
     let mut scene = Scene::with_chain(4096);
     scene.database_keys = "min-checkpoint-page-count: 250".to_owned();
     scene.environment = slow_disk(&scene, scene.path(""), 1024);
-    let app = Writer::start(python("run_sql.py").arg(scene.db()).args(["--stay", "SELECT * FROM chain"]));
-    let replicator = scene.replicate_and_wait();
-    let mut writers = storm(&scene, &["--seconds", &seconds.to_string()], &AT_FULL_SPEED);
-    let restores = restore_until(Instant::now() + Duration::from_secs(seconds), &scene);
-    let felt = Felt::of(&scene, &mut writers);
-    writers.into_iter().for_each(Writer::leave);
-    app.leave();
-    assert_followed(&scene, replicator, felt.commits);
-    println!("{restores} restores and {} indexes in {seconds} s; {felt}", indexes(scene.replica()));
-    felt.assert_no_refusal_is_ours(Duration::from_secs(30));
+    follow_a_storm(&scene, seconds).assert_no_refusal_is_ours(Duration::from_secs(30));
 }
 
 /// A reader keeps the WAL from being copied back while a large part of the database is written anew. When it ends the

@@ -8,7 +8,7 @@ use super::scene::*;
 
 /// Restores again and again until `end`: each must be the state after some commit, and none an older one than the one
 /// before. Returns how many there were.
-pub fn restore_until(end: Instant, scene: &Scene) -> u64 {
+fn restore_until(end: Instant, scene: &Scene) -> u64 {
     let (mut restores, mut last) = (0, 0);
     while Instant::now() < end {
         let length = chain_length(&scene.restored());
@@ -30,7 +30,7 @@ pub fn assert_followed(scene: &Scene, replicator: Replicator, commits: u64) {
 
 /// Two that checkpoint after every commit, one that asks for FULL, RESTART, TRUNCATE and PASSIVE checkpoints at random,
 /// one with long readers.
-pub const AT_FULL_SPEED: [&[&str]; 4] =
+const AT_FULL_SPEED: [&[&str]; 4] =
     [&["--autocheckpoint", "1"], &["--autocheckpoint", "1"], &["--checkpoints"], &["--readers"]];
 
 /// Four writer processes at full speed. Restores run in a loop beside them; each must be the state after some commit,
@@ -50,19 +50,25 @@ fn storm_of_writers_is_followed_without_losing_continuity() {
     let mut scene = Scene::with_chain(4096);
     // Handovers all the time, however fast the storm writes.
     scene.database_keys = "min-checkpoint-page-count: 250".to_owned();
+    let felt = follow_a_storm(&scene, seconds);
+    let indexes = indexes(scene.replica());
+    assert!(indexes as u64 >= seconds / 2, "only {indexes} indexes in {seconds} s");
+    felt.assert_no_refusal_is_ours(Duration::from_secs(30));
+}
+
+/// Writers at full speed for so many seconds, a replicator, and restores in a loop beside them.
+pub fn follow_a_storm(scene: &Scene, seconds: u64) -> Felt {
     // So that the database is not let go of before the storm begins.
     let app = Writer::start(python("run_sql.py").arg(scene.db()).args(["--stay", "SELECT * FROM chain"]));
     let replicator = scene.replicate_and_wait();
-    let mut writers = storm(&scene, &["--seconds", &seconds.to_string()], &AT_FULL_SPEED);
-    let restores = restore_until(Instant::now() + Duration::from_secs(seconds), &scene);
-    let felt = Felt::of(&scene, &mut writers);
+    let mut writers = storm(scene, &["--seconds", &seconds.to_string()], &AT_FULL_SPEED);
+    let restores = restore_until(Instant::now() + Duration::from_secs(seconds), scene);
+    let felt = Felt::of(scene, &mut writers);
     writers.into_iter().for_each(Writer::leave);
     app.leave();
-    assert_followed(&scene, replicator, felt.commits);
-    let indexes = indexes(scene.replica());
-    println!("{restores} restores and {indexes} indexes in {seconds} s; {felt}");
-    assert!(indexes as u64 >= seconds / 2, "only {indexes} indexes in {seconds} s");
-    felt.assert_no_refusal_is_ours(Duration::from_secs(30));
+    assert_followed(scene, replicator, felt.commits);
+    println!("{restores} restores and {} indexes in {seconds} s; {felt}", indexes(scene.replica()));
+    felt
 }
 
 /// Starts writers that tell how long they waited, each with arguments of its own and with those of all.
