@@ -122,7 +122,7 @@ fn a_host_that_is_down_delays_nobody_and_is_caught_up_with() {
     wait_until("the file replica to have everything", || {
         stage.scene.restored_from(&beside, &[]).is_ok_and(|bytes| chain_length(&bytes) == live)
     });
-    replicator.wait_for("cannot connect to");
+    replicator.wait_for("cannot write to the replica");
     stage.host.start(&[]);
     replicator.wait_for("the replica can be written again");
     replicator.stop_well();

@@ -82,7 +82,7 @@ fn a_webdav_server_that_is_down_is_waited_for_and_caught_up_with() {
     stage.stop();
     let mut writer = stage.scene.writer(&["--commits", "50", "--pause", "0.01", "--stay"]);
     writer.commits();
-    replicator.wait_for("the server cannot be reached");
+    replicator.wait_for("cannot write to the replica");
     stage.start();
     replicator.wait_for("the replica can be written again");
     replicator.stop_well();
