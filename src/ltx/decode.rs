@@ -1,6 +1,6 @@
 //! LTX file in, pages out, with everything that the file says of itself verified.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use super::{Crc64, HEADER_BYTES, LtxHeader};
 use crate::segment::{Lz4Fault, lz4_block, lz4_frame, varint};
@@ -89,7 +89,7 @@ impl Index {
     }
 }
 
-impl<R: Read> Decoder<R> {
+impl<R: BufRead> Decoder<R> {
     /// Reads the header of the file that `input` yields.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ struct Counted<R> {
     bytes: u64,
 }
 
-impl<R: Read> Counted<R> {
+impl<R: BufRead> Counted<R> {
     fn fill(&mut self, out: &mut [u8]) -> Result<(), LtxFault> {
         self.read_exact(out).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => LtxFault::Truncated,
@@ -263,7 +263,18 @@ impl<R: Read> Counted<R> {
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.bytes += len as u64;
+        self.input.consume(len);
+    }
+}
+
+impl<R: BufRead> Read for Counted<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let n = self.input.read(out)?;
         self.bytes += n as u64;

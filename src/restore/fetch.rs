@@ -2,7 +2,7 @@
 //!
 //! Memory: what has been asked for and not been taken yet is at most [`PART_BYTES`] for each download.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -108,8 +108,9 @@ pub async fn fetch_bodies(
 /// What the end of a whole object says.
 fn sealing_of(pieces: &[Bytes]) -> Sealing {
     let stored_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-    let end = pieces.last().filter(|end| end.len() as u64 >= SEAL_TAIL_BYTES);
-    let found = end.and_then(|end| sealing(end, stored_bytes).ok());
+    let enough = |end: &&[Bytes]| end.iter().map(|piece| piece.len() as u64).sum::<u64>() >= SEAL_TAIL_BYTES;
+    let end = (0..pieces.len()).rev().map(|from| &pieces[from..]).find(enough);
+    let found = end.and_then(|end| sealing(&joined(end.to_vec()), stored_bytes).ok());
     found.unwrap_or_else(|| sealing(&joined(pieces.to_vec()), stored_bytes).unwrap_or(Sealing::Unsealed))
 }
 
@@ -262,16 +263,26 @@ impl ArrivalReader {
     }
 }
 
-impl Read for ArrivalReader {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+impl BufRead for ArrivalReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.piece.is_empty() {
             match self.next() {
                 Some(piece) => self.piece = piece.map_err(io::Error::other)?,
-                None => return Ok(0),
+                None => break,
             }
         }
-        let n = out.len().min(self.piece.len());
-        self.piece.split_to(n).copy_to_slice(&mut out[..n]);
+        Ok(&self.piece)
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.piece.advance(len);
+    }
+}
+
+impl Read for ArrivalReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill_buf()?.read(out)?;
+        self.consume(n);
         Ok(n)
     }
 }

@@ -67,6 +67,8 @@ pub enum Op {
     Resize(PageCount),
     /// The database will have this size, and its pages come in any order.
     Reserve(PageCount),
+    /// Hardly any page is missing: the disk can begin with what is there.
+    Settle,
     /// Compare with a seal.
     Expect(Expected),
 }
@@ -99,6 +101,7 @@ pub fn write_image(
             }
             Op::Resize(size) => image.resize(size)?,
             Op::Reserve(size) => image.reserve(size)?,
+            Op::Settle => image.settle(flush),
             Op::Expect(expected) => image.expect(&expected)?,
         }
     }
@@ -168,7 +171,13 @@ impl Image<'_> {
     }
 
     fn start_flush(&mut self, flush: &SyncSender<()>) {
-        if self.unflushed_bytes < FLUSH_BYTES {
+        if self.unflushed_bytes >= FLUSH_BYTES {
+            self.settle(flush);
+        }
+    }
+
+    fn settle(&mut self, flush: &SyncSender<()>) {
+        if self.hashes.size().bytes(self.page_size) < FLUSH_BYTES {
             return;
         }
         // A flush that is still running will be followed by another one soon enough.
@@ -249,6 +258,12 @@ impl ImageWriter {
     pub fn reserve(&mut self, size: PageCount) -> Result<(), WriterStopped> {
         self.flush()?;
         self.send(Op::Reserve(size))
+    }
+
+    /// Hardly any page is missing: has the disk begin with what is there.
+    pub fn settle(&mut self) -> Result<(), WriterStopped> {
+        self.flush()?;
+        self.send(Op::Settle)
     }
 
     /// Compares with a seal.

@@ -3,7 +3,7 @@
 //! The digest of the state that comes out is the proof, so nothing on the way is hashed. If it is another one, or an
 //! object is not what it should be, the caller puts the database together in order, which finds out what is wrong.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use tokio::sync::mpsc;
 
@@ -17,6 +17,10 @@ use crate::host;
 use crate::segment::{Commit, Decoder, Scratch, Seal, SealKind};
 use crate::types::{Index, Offset, PageCount, PageNo, PageSet, PageSize};
 use crate::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, frame_bytes};
+
+/// Once no more than this part of the pages is missing, the disk begins with the others: what still comes is little to
+/// write, but may be much to decode.
+const UNSETTLED_SHARE: u32 = 64;
 
 /// A plan in two parts: objects that lead to a state with a known digest, and what has to be applied to that in order.
 #[derive(Debug)]
@@ -160,7 +164,7 @@ impl<'i> Filling<'i> {
     }
 
     /// Writes those pages of a segment or range that are not done.
-    fn segment(&mut self, seal: &Seal, mut decoder: Decoder<impl Read>) -> Result<(), Step> {
+    fn segment(&mut self, seal: &Seal, mut decoder: Decoder<impl BufRead>) -> Result<(), Step> {
         let limits = limits(&seal.commits, self.limit);
         let header_bytes = if seal.from.1 == Offset(0) && !seal.is_end() { WAL_HEADER_BYTES } else { 0 };
         let mut units = Units::new(header_bytes, frame_bytes(self.image.page_size()));
@@ -185,12 +189,17 @@ impl<'i> Filling<'i> {
         }
         self.finish(decoder)?;
         self.limit = limits.first().copied().unwrap_or(self.limit);
+        let before = self.done_count;
         self.done_count += fresh.into_iter().map(|page| u32::from(self.done.insert(page))).sum::<u32>();
+        let nearly_all = self.size.0 - self.size.0 / UNSETTLED_SHARE;
+        if before < nearly_all && nearly_all <= self.done_count {
+            self.image.settle()?;
+        }
         Ok(())
     }
 
     /// Writes those pages of the snapshot that are not done.
-    fn snapshot(&mut self, mut decoder: Decoder<impl Read>) -> Result<(), Step> {
+    fn snapshot(&mut self, mut decoder: Decoder<impl BufRead>) -> Result<(), Step> {
         let mut units = Units::new(0, self.image.page_size().bytes());
         let mut count = 0_u32;
         let Self { image, done, limit, .. } = self;
@@ -206,7 +215,7 @@ impl<'i> Filling<'i> {
         self.finish(decoder)
     }
 
-    fn finish(&mut self, decoder: Decoder<impl Read>) -> Result<(), Step> {
+    fn finish(&mut self, decoder: Decoder<impl BufRead>) -> Result<(), Step> {
         self.scratch = decoder.finish_and_keep()?.1;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Object in, data out, with everything that the object says of itself verified.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use super::lz4::{FrameReader, Lz4Fault, Part, Scratch};
 use super::{Seal, SealFault};
@@ -29,7 +29,7 @@ pub struct Decoder<R> {
     ended: bool,
 }
 
-impl<R: Read> Decoder<R> {
+impl<R: BufRead> Decoder<R> {
     /// Reads the object that `input` yields.
     pub fn new(input: R) -> Self {
         Self { frames: FrameReader::new(input), raw_bytes: 0, seal: None, ended: false }

@@ -3,7 +3,7 @@
 //! The block codec is `lz4_flex`; the frame around it is read here, because a library reader takes the end of the
 //! input for the end of the frame (github.com/lz4/lz4, doc/lz4_Frame_format.md).
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use xxhash_rust::xxh32::{Xxh32, xxh32};
 
@@ -64,7 +64,7 @@ struct Descriptor {
 /// The buffers of a reader, which the next one can use again: making them costs more than reading a small object.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    compressed: Vec<u8>,
+    packed: Vec<u8>,
     block: Vec<u8>,
     window: Vec<u8>,
 }
@@ -83,7 +83,7 @@ pub struct FrameReader<R> {
     frames: u32,
 }
 
-impl<R: Read> FrameReader<R> {
+impl<R: BufRead> FrameReader<R> {
     pub fn new(input: R) -> Self {
         let (content, stored) = (Some(Xxh32::new(0)), Some(ContentHasher::new()));
         Self { input, frame: None, content, stored, content_bytes: 0, scratch: Scratch::default(), len: 0, frames: 0 }
@@ -199,29 +199,30 @@ impl<R: Read> FrameReader<R> {
         if len > frame.block_bytes_max {
             return Err(Lz4Fault::Damaged("block length"));
         }
-        let Scratch { compressed, block, window } = &mut self.scratch;
-        compressed.resize(len, 0);
-        self.input.read_exact(compressed).map_err(read_fault)?;
-        if let Some(stored) = &mut self.stored {
-            stored.update(compressed);
+        // The usual block, without a checksum of its own, is used where it lies.
+        let in_place = !frame.block_checksums && self.input.fill_buf().map_err(read_fault)?.len() >= len;
+        if !in_place {
+            self.take_packed(len, frame.block_checksums)?;
         }
-        if frame.block_checksums {
-            let mut found = [0; 4];
-            self.input.read_exact(&mut found).map_err(read_fault)?;
-            if let Some(stored) = &mut self.stored {
-                stored.update(&found);
-            }
-            if u32::from_le_bytes(found) != xxh32(compressed, 0) {
-                return Err(Lz4Fault::Damaged("block checksum"));
-            }
+        let Scratch { packed, block, window } = &mut self.scratch;
+        let packed = if in_place { self.input.fill_buf().map_err(read_fault)? } else { packed };
+        let packed = packed.get(..len).ok_or(Lz4Fault::Truncated)?;
+        if let Some(stored) = self.stored.as_mut().filter(|_| in_place) {
+            stored.update(packed);
         }
-        if field & STORED != 0 {
-            std::mem::swap(compressed, block);
-            self.len = len;
-        } else {
+        if block.len() < frame.block_bytes_max {
             block.resize(frame.block_bytes_max, 0);
+        }
+        let out = &mut block[..frame.block_bytes_max];
+        self.len = if field & STORED != 0 {
+            out[..len].copy_from_slice(packed);
+            len
+        } else {
             let damaged = |_| Lz4Fault::Damaged("block");
-            self.len = lz4_flex::block::decompress_into_with_dict(compressed, block, window).map_err(damaged)?;
+            lz4_flex::block::decompress_into_with_dict(packed, out, window).map_err(damaged)?
+        };
+        if in_place {
+            self.input.consume(len);
         }
         if !frame.independent {
             self.remember();
@@ -231,6 +232,22 @@ impl<R: Read> FrameReader<R> {
         }
         self.content_bytes += self.len as u64;
         Ok(true)
+    }
+
+    /// Reads a block of `len` bytes, and the checksum behind it, into memory of our own.
+    fn take_packed(&mut self, len: usize, has_checksum: bool) -> Result<(), Lz4Fault> {
+        let Self { input, scratch: Scratch { packed, .. }, .. } = self;
+        if packed.len() < len {
+            packed.resize(len, 0);
+        }
+        input.read_exact(&mut packed[..len]).map_err(read_fault)?;
+        if let Some(stored) = &mut self.stored {
+            stored.update(&packed[..len]);
+        }
+        if has_checksum && xxh32(&self.scratch.packed[..len], 0) != u32::from_le_bytes(self.take_stored()?) {
+            return Err(Lz4Fault::Damaged("block checksum"));
+        }
+        Ok(())
     }
 
     /// Keeps the last 64 KiB for the next block of a frame with linked blocks.
@@ -297,7 +314,7 @@ pub fn lz4_block(compressed: &[u8], out: &mut [u8]) -> Result<(), Lz4Fault> {
 }
 
 /// Reads exactly one LZ4 frame off the front of `input`, and nothing behind it. Its data must fill `out` exactly.
-pub fn lz4_frame(input: impl Read, out: &mut [u8]) -> Result<(), Lz4Fault> {
+pub fn lz4_frame(input: impl BufRead, out: &mut [u8]) -> Result<(), Lz4Fault> {
     let mut frames = FrameReader::new(input);
     match frames.read_magic()? {
         Some(FRAME_MAGIC) => frames.begin_frame()?,

@@ -5,6 +5,7 @@
 //! 2. a rename that must not replace, or a hard link, is atomic and fails when the name is taken;
 //! 3. a failed sync says nothing about what is on disk: such a file is thrown away and never published.
 
+mod chunk;
 mod delete;
 #[cfg(target_os = "linux")]
 mod direct;

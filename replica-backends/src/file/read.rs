@@ -11,12 +11,10 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::FileBackend;
+use super::chunk::{CHUNK_LEN, filled};
 use super::failure::{During, Failure};
 use super::store::Target;
 use crate::{Backend, ByteRange, ByteStream, ObjectMeta, Operation, Result};
-
-/// Bytes read at a time.
-const CHUNK_LEN: u64 = 256 * 1024;
 
 /// An open object and what of it remains to be read.
 #[derive(Debug)]
@@ -42,15 +40,15 @@ impl Reader {
 
     /// The next chunk, or `None` at the end of the range.
     fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        let len = CHUNK_LEN.min(self.end - self.position);
+        let len = (CHUNK_LEN as u64).min(self.end - self.position);
         if len == 0 {
             return Ok(None);
         }
-        let mut chunk = vec![0; len as usize];
         // An object never shrinks: a file that ends early is an error and not a short object.
-        self.file.read_exact_at(&mut chunk, self.position).during("reading the object")?;
+        let read = filled(len as usize, |chunk| self.file.read_exact_at(chunk, self.position));
+        let chunk = read.during("reading the object")?;
         self.position += len;
-        Ok(Some(chunk.into()))
+        Ok(Some(chunk))
     }
 
     fn is_at_end(&self) -> bool {
