@@ -162,7 +162,7 @@ pub fn attach(
     };
     let mut follower = Follower {
         checkpointer: open_checkpointer(&path)?,
-        ranges: Ranges::new(limits.merge_intervals),
+        ranges: Ranges::new(limits.merge_intervals, limits.burst_frames_min),
         sweep: Sweep::new(limits.page_check_interval),
         limits,
         path,

@@ -70,6 +70,8 @@ pub struct Limits {
     pub index_bytes: u64,
     /// How long merged ranges of each level last.
     pub merge_intervals: MergeIntervals,
+    /// A burst of at least so many frames is merged before that, if it is also long for the size of the database.
+    pub burst_frames_min: u64,
     /// How often all pages of the database file are compared with what was captured; `None`: never.
     pub page_check_interval: Option<Duration>,
 }
@@ -84,6 +86,7 @@ impl Default for Limits {
             wal_bytes: 1 << 30,
             index_bytes: log::INDEX_BYTES_MAX,
             merge_intervals: ranges::MERGE_INTERVALS,
+            burst_frames_min: ranges::BURST_FRAMES_MIN,
             page_check_interval: Some(Duration::from_secs(86_400)),
         }
     }

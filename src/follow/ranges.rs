@@ -12,6 +12,13 @@ pub type MergeIntervals = [Option<Duration>; Level::COUNT];
 pub const MERGE_INTERVALS: MergeIntervals =
     [Some(Duration::from_secs(300)), Some(Duration::from_secs(3600)), Some(Duration::from_secs(86_400))];
 
+/// A burst of writing is merged when it has so many times the pages of the database: a restore then reads little more
+/// than that, and what is put beside the segments is at most a quarter more.
+const BURST_TIMES: u64 = 4;
+
+/// Frames below which no burst is merged: 64 MB with the usual page size.
+pub const BURST_FRAMES_MIN: u64 = 16_384;
+
 /// The state at offset 0 of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Boundary {
@@ -47,20 +54,26 @@ struct Running {
 /// The ranges that are running.
 ///
 /// Invariant: a finer range never reaches across the beginning or the end of a coarser one, so that a history divides
-/// into few of them.
+/// into few of them. Of one level, two adjoin, or begin in the same place: a longer one stands in for those before it.
 #[derive(Debug)]
 pub struct Ranges {
     intervals: MergeIntervals,
+    burst_frames_min: u64,
     /// In the open index.
     changed: PageSet,
+    /// Frames in the open index.
+    frames: u64,
+    /// Frames in whole indexes since a range was last cut.
+    burst_frames: u64,
     running: [Option<Running>; Level::COUNT],
 }
 
 impl Ranges {
     /// None is running: the first begin with the next [`Ranges::cut`].
     #[must_use]
-    pub fn new(intervals: MergeIntervals) -> Self {
-        Self { intervals, changed: PageSet::default(), running: [const { None }; Level::COUNT] }
+    pub fn new(intervals: MergeIntervals, burst_frames_min: u64) -> Self {
+        let running = [const { None }; Level::COUNT];
+        Self { intervals, burst_frames_min, changed: PageSet::default(), frames: 0, burst_frames: 0, running }
     }
 
     /// Whether ranges are wanted at all.
@@ -72,18 +85,21 @@ impl Ranges {
     pub fn note(&mut self, page: PageNo) {
         if self.is_on() {
             self.changed.insert(page);
+            self.frames += 1;
         }
     }
 
     /// The open index ends.
     pub fn end_index(&mut self) {
         let changed = std::mem::take(&mut self.changed);
+        self.burst_frames += std::mem::take(&mut self.frames);
         for running in self.running.iter_mut().flatten() {
             running.pages.extend(&changed);
         }
     }
 
-    /// Ends the ranges whose time is over at `here`, or all of them, and begins new ones. Their `hash` is not set yet.
+    /// Ends the ranges whose time is over at `here`, or all of them, and begins new ones; or else writes down what a
+    /// burst has come to so far. Their `hash` is not set yet.
     pub fn cut(&mut self, here: &Boundary, all: bool) -> Vec<RangePart> {
         let is_over = |level: &Level| {
             let lasts = self.intervals[level.slot()]?;
@@ -92,21 +108,39 @@ impl Ranges {
             (all || age >= lasts).then_some(*level)
         };
         let coarsest = Level::ALL.iter().rev().find_map(is_over);
+        if coarsest.is_none() && !self.is_burst(here) {
+            return Vec::new();
+        }
+        self.burst_frames = 0;
+        if coarsest.is_none() {
+            let finest = Level::ALL.into_iter().find(|level| self.running[level.slot()].is_some());
+            return finest.and_then(|level| self.part(level, here)).into_iter().collect();
+        }
         let mut parts: Vec<RangePart> = Vec::new();
         for level in Level::ALL.into_iter().rev().filter(|level| Some(*level) <= coarsest) {
             if self.intervals[level.slot()].is_none() {
                 continue;
             }
-            let next = Running { from: *here, pages: PageSet::default() };
-            let Some(Running { from, mut pages }) = self.running[level.slot()].replace(next) else { continue };
-            pages.truncate(here.size);
             // A coarser range that began in the same place is the same one.
-            let is_new = parts.iter().all(|part| part.from.index != from.index);
-            if from.index < here.index && !pages.is_empty() && is_new {
-                parts.push(RangePart { level, from, pages, hash: StateDigest::default() });
-            }
+            let is_new = |part: &RangePart| parts.iter().all(|coarser| coarser.from.index != part.from.index);
+            parts.extend(self.part(level, here).filter(is_new));
+            self.running[level.slot()] = Some(Running { from: *here, pages: PageSet::default() });
         }
         parts
+    }
+
+    /// Whether reading what came since the last range would be much more work than reading the whole database.
+    fn is_burst(&self, here: &Boundary) -> bool {
+        self.burst_frames >= self.burst_frames_min.max(BURST_TIMES * u64::from(here.size.0))
+    }
+
+    /// The running range of `level`, as far as `here`; `None` if it holds nothing.
+    fn part(&self, level: Level, here: &Boundary) -> Option<RangePart> {
+        let Running { from, pages } = self.running[level.slot()].as_ref()?;
+        let (from, mut pages) = (*from, pages.clone());
+        pages.truncate(here.size);
+        let holds_any = from.index < here.index && !pages.is_empty();
+        holds_any.then_some(RangePart { level, from, pages, hash: StateDigest::default() })
     }
 }
 
@@ -121,7 +155,7 @@ mod tests {
 
     /// One index a minute for `minutes`; each changes page 1 and one of its own. What each level got.
     fn run(minutes: u32) -> Vec<(u8, u32, u32, u32)> {
-        let mut ranges = Ranges::new(MERGE_INTERVALS);
+        let mut ranges = Ranges::new(MERGE_INTERVALS, BURST_FRAMES_MIN);
         assert_eq!(ranges.cut(&at(0, 0), true), []);
         let mut parts = Vec::new();
         for minute in 1..=minutes {
@@ -155,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_cut_ends_all_and_the_same_range_is_not_written_twice() {
-        let mut ranges = Ranges::new(MERGE_INTERVALS);
+        let mut ranges = Ranges::new(MERGE_INTERVALS, BURST_FRAMES_MIN);
         ranges.cut(&at(0, 0), false);
         ranges.note(PageNo::new(7).unwrap());
         ranges.note(PageNo::new(101).unwrap());
@@ -167,8 +201,40 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_is_merged_from_where_the_finest_range_began_and_that_goes_on() {
+        let mut ranges = Ranges::new(MERGE_INTERVALS, 300);
+        ranges.cut(&at(0, 0), false);
+        let mut cut = |index: u32, seconds: u64, pages: std::ops::Range<u32>, times: u32| {
+            (0..times).for_each(|_| pages.clone().for_each(|page| ranges.note(PageNo::new(page).unwrap())));
+            ranges.end_index();
+            let parts = ranges.cut(&at(index, seconds), false);
+            parts.iter().map(|p| (p.level.get(), p.from.index.get(), p.pages.len())).collect::<Vec<_>>()
+        };
+        // Four times the hundred pages of the database.
+        assert_eq!(cut(1, 1, 1..40, 10), []);
+        assert_eq!(cut(2, 2, 30..60, 1), [(1, 0, 59)]);
+        // The time of the first one is not over, so the second stands in for it.
+        assert_eq!(cut(3, 3, 60..70, 39), []);
+        assert_eq!(cut(4, 4, 60..70, 10), [(1, 0, 69)]);
+        assert_eq!(cut(5, 300, 1..2, 1), [(1, 0, 69)]);
+        assert_eq!(cut(6, 301, 1..100, 5), [(1, 5, 99)]);
+    }
+
+    #[test]
+    fn a_small_burst_is_nothing() {
+        let mut ranges = Ranges::new(MERGE_INTERVALS, 1000);
+        ranges.cut(&at(0, 0), false);
+        (0..999).for_each(|_| ranges.note(PageNo::new(1).unwrap()));
+        ranges.end_index();
+        assert_eq!(ranges.cut(&at(1, 1), false), []);
+        ranges.note(PageNo::new(1).unwrap());
+        ranges.end_index();
+        assert_eq!(ranges.cut(&at(2, 2), false).len(), 1);
+    }
+
+    #[test]
     fn without_intervals_nothing_is_kept() {
-        let mut ranges = Ranges::new([None; 3]);
+        let mut ranges = Ranges::new([None; 3], 0);
         ranges.cut(&at(0, 0), true);
         ranges.note(PageNo::new(7).unwrap());
         assert!(ranges.changed.is_empty());

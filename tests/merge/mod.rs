@@ -1,5 +1,6 @@
 //! History that merges: the same states from fewer objects.
 
+mod burst;
 mod clock;
 mod damage;
 mod day;

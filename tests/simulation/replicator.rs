@@ -62,6 +62,8 @@ impl Settings {
                     Limits::default().merge_intervals,
                 ],
             ),
+            // Drawn aside, so that everything else is as it was without it.
+            burst_frames_min: pick(&mut random.clone(), &[5, 50, Limits::default().burst_frames_min]),
             page_check_interval: pick(random, &[None, Some(5 * SECOND), Some(86_400 * SECOND)]),
         };
         let poll_interval = pick(random, &[20, 100, 1000]) * MS;
