@@ -14,6 +14,7 @@ use super::fork::Fork;
 use super::replica::Replica;
 use crate::follow::ResumePoint;
 use crate::follow::log::ReplicaNo;
+use crate::history::ObjectName;
 use crate::host;
 use crate::ship::{Author, Found, Merging, Unbridged, bridge, clear_leftovers, find_end};
 use crate::types::{Timestamp, WriterId};
@@ -32,6 +33,8 @@ pub(super) struct Ends {
     /// The newest state is looked for in the generation that ends last: a fork, or a generation that is not the one
     /// that was written last, goes on after all others have ended, also if the clock was set back.
     pub(super) not_before: Timestamp,
+    /// The last objects of generations that some replica has and does not go on with.
+    passed: Vec<ObjectName>,
 }
 
 impl Database {
@@ -61,7 +64,7 @@ impl Database {
         });
         let answers = in_time(asked).await;
         let (points, others, unread) = (Vec::new(), Vec::new(), Vec::new());
-        let mut ends = Ends { points, others, unread, not_before: Timestamp::default() };
+        let mut ends = Ends { points, others, unread, not_before: Timestamp::default(), passed: Vec::new() };
         let mut failure = None;
         for (n, answer) in answers.into_iter().enumerate() {
             let found = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
@@ -72,9 +75,13 @@ impl Database {
                 }
                 ends.unread.push(n);
                 failure = Some(error);
-                Found { end: None, newest: Timestamp::default() }
+                Found { end: None, newest: Timestamp::default(), others: Vec::new() }
             });
             ends.add(found, is_fork);
+        }
+        for (n, end) in ends.leave_passed() {
+            tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, generation = %end.generation,
+                "another replica has more of this generation and cannot go on with it, so nobody can");
         }
         match failure {
             // If they cannot be read, the clock has to do for a fork.
@@ -105,13 +112,30 @@ impl Database {
 }
 
 impl Ends {
-    fn add(&mut self, Found { end, newest }: Found, is_fork: bool) {
+    fn add(&mut self, Found { end, newest, others }: Found, is_fork: bool) {
+        self.passed.extend(others);
         if is_fork || end.as_ref().is_none_or(|end| newest > end.point.time) {
             self.not_before = self.not_before.max(Timestamp(newest.0.saturating_add(1)));
         }
         let (point, other) = end.filter(|_| !is_fork).map_or((None, None), |end| (Some(end.point), end.take_over));
         self.points.push(point);
         self.others.push(other);
+    }
+
+    /// Gives up the points of generations of which another replica has more, which nobody can go on with: it would get
+    /// a snapshot before what it has, of another history. Returns them, with the numbers of their replicas.
+    fn leave_passed(&mut self) -> Vec<(ReplicaNo, ResumePoint)> {
+        let goes_beyond = |name: &ObjectName, point: &ResumePoint| {
+            name.generation() == point.generation && (name.index(), name.offset()) > (point.index, point.offset)
+        };
+        let is_passed = |point: &mut ResumePoint| self.passed.iter().any(|name| goes_beyond(name, point));
+        let left = self.points.iter_mut().enumerate().filter_map(|(n, point)| Some((n, point.take_if(is_passed)?)));
+        let left: Vec<_> = left.collect();
+        for (n, point) in &left {
+            self.others[*n] = None;
+            self.not_before = self.not_before.max(Timestamp(point.time.0.saturating_add(1)));
+        }
+        left
     }
 }
 
@@ -138,4 +162,45 @@ async fn in_time<T>(
 fn late(backend: &dyn Backend) -> Error {
     let text = format!("the store has not answered {PATIENCE:?} after another one did");
     Error::new(ErrorKind::Unavailable, Operation::List, "", backend.location(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::{SourceCursor, StateDigest};
+    use crate::types::{Generation, Index, Offset, PageCount, PageSize};
+    use crate::wal::{Checksum, Salts};
+
+    fn point(generation: u64, index: u32, offset: u64) -> ResumePoint {
+        ResumePoint {
+            generation: Generation(generation),
+            index: Index::new(index).unwrap(),
+            offset: Offset(offset),
+            checksum: Checksum::default(),
+            source: SourceCursor { salts: Salts::default(), offset: 0, checksum: Checksum::default() },
+            size: PageCount(1),
+            page_size: PageSize::SMALLEST,
+            digest: StateDigest(1),
+            time: Timestamp(1000),
+        }
+    }
+
+    /// Two replicas fell behind, one further than the other, and the replicator died before they had their snapshots.
+    #[test]
+    fn nobody_goes_on_with_a_generation_of_which_another_has_more_that_leads_nowhere() {
+        let last = |index, offset| ObjectName::Segment(Generation(2), Index::new(index).unwrap(), Offset(offset));
+        let left = |passed| -> Vec<ReplicaNo> {
+            let points = vec![Some(point(1, 700, 0)), Some(point(2, 392, 0))];
+            let (others, unread, not_before) = (vec![None, None], Vec::new(), Timestamp::default());
+            let mut ends = Ends { points, others, unread, not_before, passed: vec![passed] };
+            let left: Vec<_> = ends.leave_passed().into_iter().map(|(n, _)| n).collect();
+            assert_eq!(ends.points.iter().map(Option::is_some).collect::<Vec<_>>(), [true, left.is_empty()]);
+            assert_eq!(ends.not_before, Timestamp(if left.is_empty() { 0 } else { 1001 }));
+            left
+        };
+        let expected = [((394, 53_592), vec![1]), ((392, 32), vec![1]), ((391, 53_592), vec![]), ((392, 0), vec![])];
+        for ((index, offset), expected) in expected {
+            assert_eq!(left(last(index, offset)), expected, "{index} {offset}");
+        }
+    }
 }

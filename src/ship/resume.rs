@@ -31,6 +31,8 @@ pub struct Found {
     pub end: Option<HistoryEnd>,
     /// When the newest state of any generation was seen, also of one that nobody can go on with.
     pub newest: Timestamp,
+    /// The last object of every other generation.
+    pub others: Vec<ObjectName>,
 }
 
 impl HistoryEnd {
@@ -57,7 +59,7 @@ impl HistoryEnd {
 /// If the store cannot be read.
 pub async fn find_end(backend: &dyn Backend, writer: WriterId, without: Option<Generation>) -> Result<Found, Error> {
     let mut best: Option<(bool, ResumePoint, LastObject)> = None;
-    let (mut unread, mut newest) = (None, Timestamp::default());
+    let (mut unread, mut newest, mut others) = (None, Timestamp::default(), Vec::new());
     for generation in generations(backend, without).await? {
         let found = match last_object(backend, generation, Foreign::Refused).await {
             Err(error) if is_for_others(&error) => {
@@ -68,6 +70,7 @@ pub async fn find_end(backend: &dyn Backend, writer: WriterId, without: Option<G
         };
         let Some(last) = found else { continue };
         newest = newest.max(last.time);
+        others.push(last.name);
         let Some((point, own)) = last.point(writer) else { continue };
         if best.as_ref().is_none_or(|(best_own, best, _)| (*best_own, best.time) < (own, point.time)) {
             best = Some((own, point, last));
@@ -77,7 +80,9 @@ pub async fn find_end(backend: &dyn Backend, writer: WriterId, without: Option<G
         tracing::warn!(%error, "no generation can be continued: the last object of each was encrypted for others, or \
             is not among those that the state folder remembers");
     }
-    Ok(Found { end: best.and_then(|(own, point, last)| HistoryEnd::new(own, point, last)), newest })
+    let end = best.and_then(|(own, point, last)| HistoryEnd::new(own, point, last));
+    others.retain(|name| end.as_ref().is_none_or(|end| end.point.generation != name.generation()));
+    Ok(Found { end, newest, others })
 }
 
 /// When the newest state of any generation but `without` was seen, as a restore will look for it.

@@ -26,17 +26,14 @@ pub(super) fn choose(
     let mut known: Vec<&ResumePoint> = points.iter().flatten().collect();
     // The furthest first: what another replica has beyond it would otherwise be written a second time, differently.
     known.sort_by_key(|point| std::cmp::Reverse((point.time, point.index, point.offset)));
-    // A database that is what a lagging replica ends with was turned back. To continue there would mean to write a
-    // second time what the others have already.
+    // If only what a lagging replica ends with can be gone on with, the database was turned back, or its WAL has lost
+    // something. To go on there would mean to write a second time what the others have already.
     let is_behind =
         |p: &ResumePoint| known.first().is_some_and(|first| p.generation == first.generation && !p.stands_with(first));
-    for point in known.iter().filter(|p| p.page_size == page_size) {
+    for point in known.iter().filter(|p| p.page_size == page_size && !is_behind(p)) {
         let same_wal = view.scan.as_ref().filter(|scan| continues(point, scan, wal));
         if same_wal.is_some_and(|scan| !has_changed_beside(point, scan, view, baseline)) {
             return continuing(Resumption::SameWal, point);
-        }
-        if is_behind(point) {
-            continue;
         }
         if (point.digest, point.size) == (view.hashes.digest(), view.hashes.size()) {
             return continuing(Resumption::SameState, point);

@@ -76,3 +76,31 @@ fn a_new_generation_begins_after_all_others_have_ended_whatever_the_clock_says()
     assert_eq!(time(400), Timestamp(1001));
     assert_eq!(time(2000), Timestamp(2000));
 }
+
+/// A power cut has taken the last frames of the WAL, but one of two replicas has them. What follows must not be written
+/// in the other's history as if they had never been.
+#[test]
+fn a_wal_that_has_lost_what_one_replica_has_is_not_gone_on_with_where_another_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x);").unwrap();
+    let baseline = Baseline::new(folder.path(), None);
+    let attach_to = |points: &[_]| attach(&path, Limits::default(), points, &baseline, Generation(2), Timestamp(9));
+    let here = attach_to(&[None]).unwrap().follower.mark_here();
+    app.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let end = |source: SourceCursor, digest, time| {
+        let (generation, index, page_size) = (Generation(1), Index::default(), PageSize::new(4096).unwrap());
+        let (offset, checksum, size) = (Offset(source.offset), source.checksum, here.size);
+        Some(ResumePoint { generation, index, offset, checksum, source, size, page_size, digest, time })
+    };
+    let lagging = end(here.source, here.digest.unwrap(), Timestamp(1));
+    let gone = SourceCursor { offset: here.source.offset + 4120, checksum: Checksum::default(), ..here.source };
+    let further = end(gone, StateDigest(1), Timestamp(2));
+
+    assert_eq!(attach_to(&[None, lagging.clone()]).unwrap().resumption, Resumption::SameWal);
+    match attach_to(&[further.clone(), lagging]) {
+        Err(Lost::HashesUnknown(point)) => assert_eq!(Some(*point), further),
+        other => panic!("{other:?}"),
+    }
+}
