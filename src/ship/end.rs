@@ -94,6 +94,10 @@ impl Shipper {
             let is_same = seal.digest_after == ticket.digest;
             return Ok(if is_same { Site::Taken } else { Site::Free });
         }
+        // Of a history that leads nowhere, too, nothing may come before what is there.
+        if last.index() >= ticket.index {
+            return Err(self.conflict(&last, Some(&seal)));
+        }
         let Some(at) = continues_at(&seal) else { return self.outlast(&key).await };
         if at == (ticket.index, Offset(0)) && seal.digest_after == ticket.digest {
             return Ok(Site::Free);
