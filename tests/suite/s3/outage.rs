@@ -154,8 +154,9 @@ fn a_store_that_is_dead_for_long_costs_a_bounded_wal_and_bounded_memory_and_catc
     });
     println!("the WAL had at most {wal_max} MiB, the replicator {memory_max} MB");
     assert!(memory_max < 64, "{memory_max} MB");
-    // In the end some 80 MiB have gone through it.
-    assert!(wal_max <= 40, "{wal_max} MiB\n{}", stage.scene.log());
+    // Twice the cap, for a snapshot may be waited for as long again, and what is written until that is noticed. In the
+    // end some 80 MiB have gone through it.
+    assert!(wal_max <= 56, "{wal_max} MiB\n{}", stage.scene.log());
     replicator.wait_for("the WAL has reached its cap");
     proxy.set(|_| Fault::None);
     replicator.wait_for("the replica can be written again");
