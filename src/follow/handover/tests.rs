@@ -243,6 +243,13 @@ fn checkpoint(app: &mut App, follower: &mut Follower, mode: &str, patience: u32,
     })
 }
 
+/// The same for a checkpoint that is to succeed; not each time, for a transaction that begins in the instant in which
+/// SQLite looks at its place is waited for, and whoever asks for the lock of checkpoints in that instant refuses it.
+fn checkpoint_soon(app: &mut App, follower: &mut Follower, mode: &str) -> String {
+    let mut try_again = || checkpoint(app, follower, mode, 2000, true);
+    (0..5).map(|_| try_again()).find(|said| said.starts_with("0|")).unwrap_or_else(|| format!("{mode} is always busy"))
+}
+
 fn pinned(app: &mut App, path: &Path, limits: Limits) -> Follower {
     let baseline = Baseline::new(path.parent().unwrap(), None);
     let mut follower = attach(path, limits, &[], &baseline, Generation(1), Timestamp(1)).unwrap().follower;
@@ -262,8 +269,8 @@ fn a_checkpoint_of_the_applications_does_not_wait_for_the_pin() {
         let mut follower = pinned(&mut app, &path, Limits::default());
         for _ in 0..3 {
             app.run("INSERT INTO t VALUES (randomblob(9000))");
-            let said = checkpoint(&mut app, &mut follower, mode, 10_000, true);
-            assert!(said.starts_with("0|"), "{mode} is busy: {said}");
+            let said = checkpoint_soon(&mut app, &mut follower, mode);
+            assert!(said.starts_with("0|"), "{said}");
             while follower.need() == Need::Heavy {
                 follower.tick(Timestamp(1)).unwrap();
             }
@@ -284,7 +291,7 @@ fn what_is_not_shipped_and_does_not_fit_into_memory_is_kept_in_the_wal_whoever_w
     follower.log.resume(0, follower.next_index, follower.mark_here());
     app.run("INSERT INTO t VALUES (randomblob(9000))");
     follower.look(Timestamp(1)).unwrap();
-    let said = checkpoint(&mut app, &mut follower, "FULL", 10_000, true);
+    let said = checkpoint_soon(&mut app, &mut follower, "FULL");
     assert!(said.starts_with("0|"), "to copy it all does no harm: {said}");
     let said = checkpoint(&mut app, &mut follower, "TRUNCATE", 100, true);
     assert!(said.starts_with("1|"), "what has to be shipped is gone: {said}");
