@@ -170,6 +170,7 @@ pub fn attach(
         lines,
         held,
         hold,
+        pinned_at: host::now(),
         held_for_lease: false,
         wal,
         page_size,

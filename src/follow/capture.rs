@@ -48,7 +48,7 @@ impl Follower {
         }
         fault_point!("restart-followed");
         self.held = other;
-        self.hold = Hold::Pinned { mark: index.frames };
+        self.pinned(&index);
         Ok(commits)
     }
 

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use fault_points::fault_point;
+
 use super::{Follower, Hold, Lost};
 use crate::host;
 use crate::sqlite::WalIndex;
@@ -15,6 +17,9 @@ use crate::types::Timestamp;
 /// Nobody commits for so long: then the pin may as well be at the end of the WAL. Sooner, and the application would
 /// have a few frames to copy with every commit once its WAL has reached its limit.
 const QUIET: Duration = Duration::from_millis(200);
+/// Whoever waits for readers keeps the write lock: after a commit it is not asked sooner whether somebody does. Nor is a
+/// pin believed to be waited for that has just been taken.
+const STILL: Duration = Duration::from_millis(5);
 /// How long a checkpoint is waited for that goes on, and how often it is looked at.
 const PATIENCE: Duration = Duration::from_millis(250);
 const SLEEP: Duration = Duration::from_millis(1);
@@ -27,13 +32,23 @@ impl Follower {
             return false;
         }
         if index.is_copied() {
-            return self.log.unshipped_bytes() <= self.limits.tail_bytes;
+            return self.fits_into_memory();
         }
-        mark < index.frames && (self.is_quiet(index) || self.somebody_checkpoints())
+        let behind = mark < index.frames;
+        behind && self.is_quiet(index, QUIET) || (behind || self.may_step_aside(index)) && self.may_be_waited_for(index)
     }
 
-    fn is_quiet(&self, index: &WalIndex) -> bool {
-        self.tail_frames() == Some(index.frames) && self.growth.quiet_for(host::now()) >= QUIET
+    /// Whether what is unshipped may be kept in memory, so that the WAL can restart.
+    fn fits_into_memory(&self) -> bool {
+        self.log.unshipped_bytes() <= self.limits.tail_bytes
+    }
+
+    fn is_quiet(&self, index: &WalIndex, since: Duration) -> bool {
+        self.tail_frames() == Some(index.frames) && self.growth.quiet_for(host::now()) >= since
+    }
+
+    fn may_be_waited_for(&self, index: &WalIndex) -> bool {
+        self.is_quiet(index, STILL) && self.somebody_checkpoints()
     }
 
     /// Where nobody can tell, nobody does.
@@ -51,15 +66,15 @@ impl Follower {
         loop {
             self.move_pin(now)?;
             index = self.lines[self.held].wal_index()?;
-            let somebody = self.somebody_checkpoints();
-            if index.is_copied() && self.is_in_the_way(&index) {
-                // For an instant after it has copied the last frame it keeps lock 0, which a guard needs.
-                if somebody {
-                    host::pause(SLEEP);
-                }
-                return self.give(now);
+            let given = if index.is_copied() {
+                self.is_in_the_way(&index) && self.give(now)?
+            } else {
+                self.may_step_aside(&index) && self.step_aside(now)?
+            };
+            if given {
+                return Ok(true);
             }
-            if !somebody || host::since(since) >= PATIENCE {
+            if !self.somebody_checkpoints() || host::since(since) >= PATIENCE {
                 return Ok(false);
             }
             host::pause(SLEEP);
@@ -74,5 +89,61 @@ impl Follower {
             tracing::debug!(db = %self.path.display(), "gave way to a checkpoint of the application's");
         }
         Ok(given)
+    }
+
+    /// A checkpoint reads a mark once. If the lock that belongs to it is taken just then, for a newer mark, it is waited
+    /// for all the same; and as the newest mark it would be taken again by whoever moved from there.
+    fn may_step_aside(&self, index: &WalIndex) -> bool {
+        let at_the_end = matches!(self.hold, Hold::Pinned { mark } if mark >= index.frames);
+        at_the_end && host::since(self.pinned_at) >= STILL && self.fits_into_memory()
+    }
+
+    /// Lets go of the pin until the checkpoint has gone on, and takes it again. True if it is a guard then.
+    ///
+    /// Meanwhile a read lock without a mark keeps the WAL from restarting, so every frame stays where it is until it is
+    /// captured; what is copied back before that is looked at by nobody.
+    fn step_aside(&mut self, now: Timestamp) -> Result<bool, Lost> {
+        let Some(kept) = self.checkpointer.keep_wal()? else { return Ok(false) };
+        fault_point!("aside-kept");
+        let hold = self.hold_anew(now);
+        self.checkpointer.release(kept)?;
+        fault_point!("aside-released");
+        let guarded = hold? == Hold::Guarded;
+        if guarded {
+            self.guarded();
+        }
+        tracing::debug!(db = %self.path.display(), guarded, "stepped aside for a checkpoint of the application's");
+        Ok(guarded)
+    }
+
+    fn hold_anew(&mut self, now: Timestamp) -> Result<Hold, Lost> {
+        self.lines[self.held].end();
+        self.wait_for_checkpoint()?;
+        self.begin_guard(self.held)?;
+        fault_point!("aside-pinned");
+        let index = self.lines[self.held].wal_index()?;
+        self.capture(&index, now)?;
+        self.pinned(&index);
+        // As when a pin becomes a guard without the write lock (see `guard_copied`); but nothing kept commits that came
+        // meanwhile from being copied back, so they are kept in memory however many they are.
+        if index.is_copied() {
+            self.recognise_database()?;
+            let permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
+            self.guard(permit)?;
+        }
+        Ok(self.hold)
+    }
+
+    fn wait_for_checkpoint(&self) -> Result<(), Lost> {
+        let since = host::now();
+        while self.somebody_checkpoints() && host::since(since) < PATIENCE {
+            // For an instant after it has copied the last frame it keeps lock 0, which a guard needs.
+            let copied = self.checkpointer.wal_index()?.is_copied();
+            if copied && let Some(lock) = self.checkpointer.keep_file()? {
+                return Ok(self.checkpointer.release(lock)?);
+            }
+            host::pause(SLEEP);
+        }
+        Ok(())
     }
 }

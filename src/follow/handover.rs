@@ -215,8 +215,13 @@ impl Follower {
         fault_point!("handover-pinned");
         self.lines[self.held].end();
         self.held = other;
-        self.hold = Hold::Pinned { mark: index.frames };
+        self.pinned(&index);
         Ok(())
+    }
+
+    /// The transaction in hand is a true pin, and sees the WAL no further than this.
+    pub(super) fn pinned(&mut self, index: &WalIndex) {
+        (self.hold, self.pinned_at) = (Hold::Pinned { mark: index.frames }, host::now());
     }
 
     /// Sealing: the write lock is held by the other line, so the WAL has its last frame and cannot restart.
@@ -230,13 +235,13 @@ impl Follower {
         self.lines[self.held].end();
         let checkpoint = self.checkpoint_within(SEAL_PATIENCE);
         fault_point!("handover-checkpointed");
-        self.lines[self.held].begin_read()?;
+        self.begin_guard(self.held)?;
         checkpoint?;
         // The wal-index decides, not what our checkpoint says of itself: if another process was at it, that one may
         // have copied the last frame before our transaction began.
         if !self.lines[self.held].wal_index()?.is_copied() {
             // A reader of the application's is in the way: normal. Frames are left to copy, so this is a true pin.
-            self.hold = Hold::Pinned { mark: index.frames };
+            self.pinned(&index);
             return Ok(false);
         }
         let permit = self.log.seal(self.wal_reader()).map_err(Lost::ReadWal)?;
@@ -254,11 +259,11 @@ impl Follower {
     /// unshipped then than before.
     pub(super) fn guard_copied(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let other = 1 - self.held;
-        self.lines[other].begin_read()?;
+        let nobody_copies = self.begin_guard(other)?;
         fault_point!("way-pinned");
         let index = self.lines[other].wal_index()?;
         self.capture(&index, now)?;
-        if !index.is_copied() {
+        if !index.is_copied() || !nobody_copies {
             self.lines[other].end();
             return Ok(false);
         }
@@ -270,13 +275,24 @@ impl Follower {
         Ok(true)
     }
 
+    /// Begins a transaction that is to be a guard. While somebody copies, even what is copied back whole is read under
+    /// another lock than 0, for which a checkpoint that restarts the WAL would wait: false if that may be so.
+    pub(super) fn begin_guard(&mut self, line: usize) -> Result<bool, Lost> {
+        let kept = self.checkpointer.keep_file()?;
+        let begun = self.lines[line].begin_read();
+        let nobody_copies = kept.is_some();
+        kept.map_or(Ok(()), |lock| self.checkpointer.release(lock))?;
+        begun?;
+        Ok(nobody_copies)
+    }
+
     pub(super) fn wal_reader(&self) -> impl Fn(u64, &mut [u8]) -> io::Result<()> {
         let wal = self.wal.file();
         move |offset, bytes| wal.read_exact_at(bytes, offset)
     }
 
     /// Everything is captured, shipped or in memory, and copied back, and the transaction in hand began after that.
-    fn guard(&mut self, _everything_is_safe: SealPermit) -> Result<(), Lost> {
+    pub(super) fn guard(&mut self, _everything_is_safe: SealPermit) -> Result<(), Lost> {
         self.close_index()?;
         self.log.note_statistics(|statistics| statistics.handovers += 1);
         self.hold = Hold::Guarded;

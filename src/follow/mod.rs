@@ -198,6 +198,8 @@ pub struct Follower {
     lines: [Connection; 2],
     held: usize,
     hold: Hold,
+    /// Since when that is a pin, if it is one.
+    pinned_at: Instant,
     /// The other line is held too, for a snapshot that began under it.
     held_for_lease: bool,
     checkpointer: Connection,

@@ -3,11 +3,11 @@
 //! Every descriptor of these files is opened and closed by SQLite itself: closing one of our own would drop all
 //! POSIX locks that this process holds on the file, an embedding application's included (fcntl(2)).
 
-mod checkpoint_lock;
 mod connection;
 mod database_file;
 mod integrity;
 pub mod sample;
+mod shared_locks;
 mod users;
 mod wal_index;
 

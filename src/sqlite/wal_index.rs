@@ -17,9 +17,11 @@ use crate::wal::{ByteOrder, Checksum, Salts};
 /// Size of the first region of the wal-index; SQLite insists on it.
 const REGION_BYTES: i32 = 32_768;
 
-// Map in 32-bit words: header (12 words) | copy of the header (12) | checkpoint info, which begins with nBackfill.
+// Map in 32-bit words: header (12 words) | copy of the header (12) | checkpoint info, which begins with nBackfill and
+// five read marks.
 const HEADER_WORDS: usize = 12;
 const BACKFILL: usize = 2 * HEADER_WORDS;
+const READ_MARKS: usize = BACKFILL + 1;
 const VERSION: usize = 0;
 const FLAGS: usize = 3;
 const FRAMES: usize = 4;
@@ -75,6 +77,14 @@ impl Connection {
     /// If it is not mapped, of an unknown version, or torn for good.
     pub fn wal_index(&self) -> Result<WalIndex, Error> {
         self.map_wal_index()?.read()
+    }
+
+    /// The frame up to which those see the WAL who share the read lock with this number.
+    ///
+    /// # Errors
+    /// If the wal-index is not mapped.
+    pub(super) fn read_mark(&self, number: u8) -> Result<u32, Error> {
+        Ok(self.map_wal_index()?.word(READ_MARKS + usize::from(number)))
     }
 
     fn map_wal_index(&self) -> Result<Mapping, Error> {

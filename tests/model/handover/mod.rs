@@ -63,6 +63,7 @@ pub enum Action {
     Observe,
     HandOver,
     GiveWay,
+    StepAside,
     /// The pin was only moved to give way; or everything is copied back, and the write lock is not needed.
     PutOff,
     Offer,
@@ -182,6 +183,7 @@ impl Handover {
                     actions.push(Action::HandOver);
                     let same = replicator.tail.is_some_and(|(salts, _)| salts == db.salts);
                     actions.extend((same && db.index().is_copied()).then_some(Action::GiveWay));
+                    actions.push(Action::StepAside);
                 }
                 if replicator.lease.is_none() && !replicator.held_for_lease && world.leases < self.leases {
                     actions.push(Action::Offer);
@@ -246,6 +248,7 @@ impl World {
                 replicator.at = if db.index().frames > mark { At::Move(0) } else { At::Bulk };
             }
             Action::GiveWay => replicator.at = At::Give(0),
+            Action::StepAside => replicator.at = At::Aside(0),
             Action::PutOff => replicator.at = At::Idle,
             Action::Offer => {
                 let index = db.index();

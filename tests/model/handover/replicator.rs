@@ -1,5 +1,7 @@
 //! The replicator, step by step as in `src/follow`: each call of SQLite's is a step, and so is each reading.
 
+mod way;
+
 use super::wal::{Database, Party, State, WalIndex};
 use super::without::{Step, Without};
 
@@ -31,6 +33,8 @@ pub enum At {
     Move(u8),
     /// `guard_copied`.
     Give(u8),
+    /// `step_aside`.
+    Aside(u8),
     /// `copy_bulk`.
     Bulk,
     BulkEnd,
@@ -160,6 +164,7 @@ impl Replicator {
             At::Leave(step) => self.leave_guard(db, without, step),
             At::Move(step) => self.move_pin(db, without, step),
             At::Give(step) => self.give_way(db, without, step),
+            At::Aside(step) => self.step_aside(db, without, step),
             _ => self.seal(db, without),
         }
     }
@@ -315,29 +320,6 @@ impl Replicator {
         if step == 1 {
             self.held = self.other();
             self.at = At::Bulk;
-        }
-    }
-
-    /// Somebody else has copied everything back: the pin becomes a guard.
-    fn give_way(&mut self, db: &mut Database, without: &Without, step: u8) {
-        let late = without.has(Step::APinIsKeptUntilThereIsAnother);
-        self.at = At::Give(step + 1);
-        match (step, late) {
-            (0, false) | (1, true) => db.lines[self.other()] = Some(db.begin_read()),
-            (1, false) => {
-                let index = db.index();
-                self.capture(db, index);
-                if index.is_copied() || without.has(Step::WayIsGivenIfEverythingIsCopied) {
-                    self.keep_in_memory(db);
-                } else {
-                    db.lines[self.other()] = None;
-                    self.at = At::Idle;
-                }
-            }
-            _ => db.lines[self.held] = None,
-        }
-        if step == 2 {
-            (self.held, self.hold, self.at) = (self.other(), Hold::Guarded, At::Idle);
         }
     }
 

@@ -35,7 +35,7 @@ const COPIED: Handover = Handover { deaths: 0, leases: 1, ..SMALL };
 const KILLED: Handover = Handover { power_cuts: 1, ..SMALL };
 
 /// What is left out in which world, and what goes wrong then. Of two steps each does alone what is needed.
-const NEEDED: [(Handover, &[Step], &str); 21] = [
+const NEEDED: [(Handover, &[Step], &str); 23] = [
     (ALIVE, &[Step::Pin], CONTINUES),
     (ALIVE, &[Step::Guard], COMPLETE),
     (ALIVE, &[Step::APinIsKeptUntilThereIsAnother], CONTINUES),
@@ -45,6 +45,8 @@ const NEEDED: [(Handover, &[Step], &str); 21] = [
     (ALIVE, &[Step::SealingCaptures], COMPLETE),
     (ALIVE, &[Step::TheWalIndexDecides], CONTINUES),
     (ALIVE, &[Step::AGuardIsTakenUnderTheWriteLock], COMPLETE),
+    (ALIVE, &[Step::WhoStepsAsideKeepsTheWal], CONTINUES),
+    (ALIVE, &[Step::WhoStepsAsideMayHaveBecomeAGuard], CONTINUES),
     (ALIVE, &[Step::WhatIsUnshippedIsKeptInMemory], KEPT),
     (ALIVE, &[Step::TheLogIsLookedAtAgain, Step::WhatIsShippedIsWhatWasCaptured], COMPLETE),
     (COPIED, &[Step::AGuardNeedsEverythingCopied], STILL),

@@ -17,6 +17,9 @@ pub enum Step {
     AGuardIsTakenUnderTheWriteLock,
     /// After the second transaction has begun.
     WayIsGivenIfEverythingIsCopied,
+    WhoStepsAsideKeepsTheWal,
+    /// If everything was copied back meanwhile.
+    WhoStepsAsideMayHaveBecomeAGuard,
     WhatIsUnshippedIsKeptInMemory,
     /// After an entry's bytes were read from the WAL.
     TheLogIsLookedAtAgain,

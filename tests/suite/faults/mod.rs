@@ -40,6 +40,8 @@ const FOLLOWING: [&str; 12] = [
 ];
 /// A checkpoint of the application's waits for the pin.
 const GIVING_WAY: [&str; 2] = ["way-pinned", "way-given"];
+/// A checkpoint waits for a reader of the application's, or for a lock that was one's.
+const STEPPING_ASIDE: [&str; 3] = ["aside-kept", "aside-pinned", "aside-released"];
 /// Objects of a file replica on their way to the disk.
 const STORING: [&str; 5] = ["file-created", "file-written", "file-synced", "file-named", "file-deleted"];
 /// Snapshots, merged ranges, retention, and pieces of large objects.
@@ -100,6 +102,11 @@ fn killed_while_it_gives_way_to_a_checkpoint_it_loses_nothing() {
         for place in GIVING_WAY {
             let writer = stage.scene().writer(&["--checkpoints", "--patience", "20", "--pause", "0.003"]);
             stage.die(place, nth(round, 9));
+            stage.recover(place, writer);
+        }
+        for place in STEPPING_ASIDE {
+            let writer = stage.scene().writer(&["--checkpoints", "--readers", "--pause", "0.003"]);
+            stage.die(place, nth(round, 3));
             stage.recover(place, writer);
         }
     }
