@@ -202,8 +202,7 @@ impl Database {
         }
         let mut author = Author::new(state.writer());
         let backends: Vec<Arc<dyn Backend>> = self.replicas.iter().map(|r| (r.open)(&self.path)).collect();
-        let Ends { points, mut others, unread, not_before, .. } =
-            self.find_ends(&backends, author.writer, fork).await?;
+        let Ends { points, mut others, unread, not_before } = self.find_ends(&backends, author.writer, fork).await?;
         let parent = pending.map(|fork| fork.parent).or_else(|| newest(&points));
         let (mut attached, keeper) = self.attach(points, &backends, not_before).await?;
         if matches!(attached.resumption, Resumption::New(_)) {

@@ -33,8 +33,6 @@ pub(super) struct Ends {
     /// The newest state is looked for in the generation that ends last: a fork, or a generation that is not the one
     /// that was written last, goes on after all others have ended, also if the clock was set back.
     pub(super) not_before: Timestamp,
-    /// The last objects of generations that some replica has and does not go on with.
-    passed: Vec<ObjectName>,
 }
 
 impl Database {
@@ -64,10 +62,12 @@ impl Database {
         });
         let answers = in_time(asked).await;
         let (points, others, unread) = (Vec::new(), Vec::new(), Vec::new());
-        let mut ends = Ends { points, others, unread, not_before: Timestamp::default(), passed: Vec::new() };
+        let mut ends = Ends { points, others, unread, not_before: Timestamp::default() };
+        // The last objects of generations that some replica has and does not go on with.
+        let mut passed = Vec::new();
         let mut failure = None;
         for (n, answer) in answers.into_iter().enumerate() {
-            let found = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
+            let mut found = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
                 if !is_fork {
                     tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, %error,
                         "cannot read the replica: unless it ends where the others do, it gets a snapshot when it can \
@@ -77,9 +77,10 @@ impl Database {
                 failure = Some(error);
                 Found { end: None, newest: Timestamp::default(), others: Vec::new() }
             });
+            passed.append(&mut found.others);
             ends.add(found, is_fork);
         }
-        for (n, end) in ends.leave_passed() {
+        for (n, end) in ends.leave_passed(&passed) {
             tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, generation = %end.generation,
                 "another replica has more of this generation and cannot go on with it, so nobody can");
         }
@@ -112,28 +113,28 @@ impl Database {
 }
 
 impl Ends {
-    fn add(&mut self, Found { end, newest, others }: Found, is_fork: bool) {
-        self.passed.extend(others);
+    fn add(&mut self, Found { end, newest, .. }: Found, is_fork: bool) {
         if is_fork || end.as_ref().is_none_or(|end| newest > end.point.time) {
-            self.not_before = self.not_before.max(Timestamp(newest.0.saturating_add(1)));
+            self.not_before = self.not_before.max(newest.next());
         }
         let (point, other) = end.filter(|_| !is_fork).map_or((None, None), |end| (Some(end.point), end.take_over));
         self.points.push(point);
         self.others.push(other);
     }
 
-    /// Gives up the points of generations of which another replica has more, which nobody can go on with: it would get
-    /// a snapshot before what it has, of another history. Returns them, with the numbers of their replicas.
-    fn leave_passed(&mut self) -> Vec<(ReplicaNo, ResumePoint)> {
+    /// Gives up the points of generations of which another replica has more, up to one of `passed`, which nobody can go
+    /// on with: it would get a snapshot before what it has, of another history. Returns them, with the numbers of their
+    /// replicas.
+    fn leave_passed(&mut self, passed: &[ObjectName]) -> Vec<(ReplicaNo, ResumePoint)> {
         let goes_beyond = |name: &ObjectName, point: &ResumePoint| {
             name.generation() == point.generation && (name.index(), name.offset()) > (point.index, point.offset)
         };
-        let is_passed = |point: &mut ResumePoint| self.passed.iter().any(|name| goes_beyond(name, point));
+        let is_passed = |point: &mut ResumePoint| passed.iter().any(|name| goes_beyond(name, point));
         let left = self.points.iter_mut().enumerate().filter_map(|(n, point)| Some((n, point.take_if(is_passed)?)));
         let left: Vec<_> = left.collect();
         for (n, point) in &left {
             self.others[*n] = None;
-            self.not_before = self.not_before.max(Timestamp(point.time.0.saturating_add(1)));
+            self.not_before = self.not_before.max(point.time.next());
         }
         left
     }
@@ -192,8 +193,8 @@ mod tests {
         let left = |passed| -> Vec<ReplicaNo> {
             let points = vec![Some(point(1, 700, 0)), Some(point(2, 392, 0))];
             let (others, unread, not_before) = (vec![None, None], Vec::new(), Timestamp::default());
-            let mut ends = Ends { points, others, unread, not_before, passed: vec![passed] };
-            let left: Vec<_> = ends.leave_passed().into_iter().map(|(n, _)| n).collect();
+            let mut ends = Ends { points, others, unread, not_before };
+            let left: Vec<_> = ends.leave_passed(&[passed]).into_iter().map(|(n, _)| n).collect();
             assert_eq!(ends.points.iter().map(Option::is_some).collect::<Vec<_>>(), [true, left.is_empty()]);
             assert_eq!(ends.not_before, Timestamp(if left.is_empty() { 0 } else { 1001 }));
             left

@@ -208,7 +208,7 @@ pub fn attach(
 /// also if the clock has been set back.
 fn after_all(points: &[Option<ResumePoint>], now: Timestamp) -> Timestamp {
     let last = points.iter().flatten().map(|point| point.time).max();
-    last.map_or(now, |last| now.max(Timestamp(last.0.saturating_add(1))))
+    last.map_or(now, |last| now.max(last.next()))
 }
 
 /// SQLite opens the WAL at the first read, and does not checkpoint before that.

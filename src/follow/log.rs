@@ -220,7 +220,7 @@ impl CommitLog {
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
         let last = self.lock().outlasted.iter().flatten().max().copied();
-        last.map_or(Timestamp::default(), |last| Timestamp(last.0.saturating_add(1)))
+        last.map_or(Timestamp::default(), Timestamp::next)
     }
 
     /// The source's WAL is let go: from now on only what is in memory is shipped.

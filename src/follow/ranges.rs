@@ -107,17 +107,21 @@ impl Ranges {
             let age = Duration::from_millis(here.time.0.saturating_sub(running.from.time.0));
             (all || age >= lasts).then_some(*level)
         };
-        let coarsest = Level::ALL.iter().rev().find_map(is_over);
-        if coarsest.is_none() && !self.is_burst(here) {
-            return Vec::new();
-        }
+        let parts = match Level::ALL.iter().rev().find_map(is_over) {
+            Some(coarsest) => self.cut_up_to(coarsest, here),
+            None if self.is_burst(here) => {
+                let finest = Level::ALL.into_iter().find(|level| self.running[level.slot()].is_some());
+                finest.and_then(|level| self.part(level, here)).into_iter().collect()
+            }
+            None => return Vec::new(),
+        };
         self.burst_frames = 0;
-        if coarsest.is_none() {
-            let finest = Level::ALL.into_iter().find(|level| self.running[level.slot()].is_some());
-            return finest.and_then(|level| self.part(level, here)).into_iter().collect();
-        }
+        parts
+    }
+
+    fn cut_up_to(&mut self, coarsest: Level, here: &Boundary) -> Vec<RangePart> {
         let mut parts: Vec<RangePart> = Vec::new();
-        for level in Level::ALL.into_iter().rev().filter(|level| Some(*level) <= coarsest) {
+        for level in Level::ALL.into_iter().rev().filter(|level| *level <= coarsest) {
             if self.intervals[level.slot()].is_none() {
                 continue;
             }

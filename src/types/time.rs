@@ -14,6 +14,12 @@ impl Timestamp {
         UNIX_EPOCH + Duration::from_millis(self.0)
     }
 
+    /// The instant that is a millisecond later.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// RFC 3339 in UTC, to the second: what Litestream's tables show.
     #[must_use]
     pub fn to_seconds_text(self) -> String {
