@@ -6,7 +6,7 @@ use super::log::{Mark, Opening, Source};
 use super::snapshot::read_pages;
 use super::{Follower, Hold, Lost, OpenIndex, Tail};
 use crate::segment::{PageHashes, SourceCursor, page_hash};
-use crate::sqlite::WalIndex;
+use crate::sqlite::{self, WalIndex};
 use crate::types::{Offset, PageNo, PageSize, Timestamp};
 use crate::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader, frame_bytes};
 
@@ -16,7 +16,7 @@ const STEP_BYTES: u64 = 16 << 20;
 impl Follower {
     /// Captures everything that is committed, whatever state the WAL is in. Returns the number of commits.
     pub(super) fn observe(&mut self, now: Timestamp) -> Result<usize, Lost> {
-        let index = self.lines[self.held].wal_index()?;
+        let index = self.newest_index()?;
         let same = index.salts == self.salts && self.tail.is_some();
         match self.hold {
             Hold::Pinned { .. } if !same => Err(Lost::Unpinned { before: self.salts, after: index.salts }),
@@ -28,6 +28,20 @@ impl Follower {
         }
     }
 
+    /// What the wal-index says; made anew from the WAL if whoever was writing it has died, as by any reader.
+    ///
+    /// Marks of locks that are held stay as they are then, and nothing counts as copied back any more, so what is held
+    /// protects no less than before (SQLite, `walIndexRecover`).
+    pub(super) fn newest_index(&mut self) -> Result<WalIndex, Lost> {
+        let index = self.lines[self.held].wal_index();
+        if let Err(sqlite::Error::WalIndex(_)) = index {
+            self.checkpointer.begin_read()?;
+            self.checkpointer.end();
+            return Ok(self.lines[self.held].wal_index()?);
+        }
+        Ok(index?)
+    }
+
     /// Guarded, and frames have appeared: usually in a new WAL, but in the old one if a reader kept it from restarting.
     ///
     /// The new pin is taken before the guard is dropped. It is a true pin: as long as the guard is held, frames behind
@@ -35,7 +49,7 @@ impl Follower {
     fn leave_guard(&mut self, now: Timestamp) -> Result<usize, Lost> {
         let other = 1 - self.held;
         self.lines[other].begin_read()?;
-        let index = self.lines[other].wal_index()?;
+        let index = self.newest_index()?;
         if index.salts != self.salts || self.tail.is_none() {
             self.enter_new_wal(&index)?;
         }

@@ -59,13 +59,13 @@ impl Follower {
     /// Moves the pin out of the way of whoever checkpoints. True if the WAL may restart now.
     pub(super) fn give_way(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let since = host::now();
-        let mut index = self.lines[self.held].wal_index()?;
+        let mut index = self.newest_index()?;
         if !self.is_in_the_way(&index) {
             return Ok(false);
         }
         loop {
             self.move_pin(now)?;
-            index = self.lines[self.held].wal_index()?;
+            index = self.newest_index()?;
             let given = if index.is_copied() {
                 self.is_in_the_way(&index) && self.give(now)?
             } else {

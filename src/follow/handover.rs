@@ -132,7 +132,7 @@ impl Follower {
 
     /// If nobody has committed meanwhile everything is copied back already, and nobody need feel a lock.
     fn guard_or_seal(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        let is_copied = self.lines[self.held].wal_index()?.is_copied();
+        let is_copied = self.newest_index()?.is_copied();
         if is_copied && self.guard_copied(now)? { Ok(true) } else { self.try_seal(now) }
     }
 
@@ -204,13 +204,13 @@ impl Follower {
     /// copied back while the old pin was held.
     pub(super) fn move_pin(&mut self, now: Timestamp) -> Result<(), Lost> {
         let Hold::Pinned { mark } = self.hold else { return Ok(()) };
-        let index = self.lines[self.held].wal_index()?;
+        let index = self.newest_index()?;
         if index.frames <= mark {
             return Ok(());
         }
         let other = 1 - self.held;
         self.lines[other].begin_read()?;
-        let index = self.lines[other].wal_index()?;
+        let index = self.newest_index()?;
         self.capture(&index, now)?;
         fault_point!("handover-pinned");
         self.lines[self.held].end();
@@ -261,7 +261,7 @@ impl Follower {
         let other = 1 - self.held;
         let nobody_copies = self.begin_guard(other)?;
         fault_point!("way-pinned");
-        let index = self.lines[other].wal_index()?;
+        let index = self.newest_index()?;
         self.capture(&index, now)?;
         if !index.is_copied() || !nobody_copies {
             self.lines[other].end();
@@ -371,7 +371,7 @@ impl Follower {
     /// that are in the WAL from there. The others stand still in the file, for what may be copied while the pin is held
     /// is in the WAL, before the pin's mark. The next index begins here, in the middle of the source's WAL.
     fn offer_beside_wal(&mut self, reason: String, now: Timestamp) -> Result<(), Lost> {
-        let index: WalIndex = self.lines[self.held].wal_index()?;
+        let index = self.newest_index()?;
         self.capture(&index, now)?;
         let scan = self.wal.scan(&index)?;
         self.close_index()?;

@@ -94,7 +94,7 @@ impl Follower {
             return Ok(false);
         }
         self.observe(now)?;
-        let index = self.lines[self.held].wal_index()?;
+        let index = self.newest_index()?;
         let captured = index.frames == 0 || (index.salts == self.salts && self.tail_frames() == Some(index.frames));
         if self.hold != Hold::Guarded || !captured || !index.is_copied() || !self.may_let_go() {
             return Ok(false);

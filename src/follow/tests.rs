@@ -93,3 +93,34 @@ fn commits_are_noticed_though_the_wal_never_changes_its_size() {
     }
     assert_eq!(sizes, HashSet::from([1]));
 }
+
+/// The application has been killed while it wrote the second copy of the wal-index header. Whoever reads next makes the
+/// wal-index anew, and that need not be the application.
+#[test]
+fn a_wal_index_that_was_left_half_written_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    let (now, baseline) = (Timestamp(1), Baseline::new(folder.path(), None));
+    let limits = Limits { checkpoint_pages: 0, ..Limits::default() };
+    let mut follower = attach(&path, limits, &[], &baseline, Generation(1), now).unwrap().follower;
+    // Another process: to close the file here would let go of our locks.
+    let tear = || {
+        let file = format!("of={}-shm", path.display());
+        let arguments = ["if=/dev/zero", &file, "bs=1", "seek=88", "count=8", "conv=notrunc", "status=none"];
+        assert!(std::process::Command::new("dd").args(arguments).status().unwrap().success());
+    };
+    for guarded in [false, true, false, true] {
+        write(&app, 10);
+        follower.look(now).unwrap();
+        if guarded {
+            assert!(follower.tick(now).unwrap().handover);
+        }
+        tear();
+        assert!(follower.lines[follower.held].wal_index().is_err());
+        assert_eq!(follower.tick(now).unwrap().commits, 0);
+        write(&app, 10);
+        assert_eq!(follower.tick(now).unwrap().commits, 1, "guarded: {guarded}");
+    }
+}

@@ -27,7 +27,7 @@ impl Follower {
     /// Copies most of the WAL into the database file, holding no lock that a writer needs. False if somebody else keeps
     /// checkpointing.
     pub(super) fn copy_bulk(&mut self, now: Timestamp) -> Result<bool, Lost> {
-        let index = self.lines[self.held].wal_index()?;
+        let index = self.newest_index()?;
         let mut synced = 0;
         let (mut copied_before, mut left_before) = (None, index.frames.saturating_sub(index.copied));
         let (has_gaps, mut last_rounds) = (self.growth.has_gaps(), LAST_ROUNDS);
@@ -48,7 +48,7 @@ impl Follower {
             }
             let is_slow = host::since(since) > SLOW;
             self.read_ahead(now)?;
-            let index = self.lines[self.held].wal_index()?;
+            let index = self.newest_index()?;
             let left = index.frames.saturating_sub(index.copied);
             // A round takes as long as there is to copy, so the rounds get shorter, unless a reader is in the way, or
             // what is committed while the disk is synced is more than that.
@@ -73,7 +73,7 @@ impl Follower {
 
     /// Captures what is new, and reads into memory what is not shipped, if it is little enough.
     fn read_ahead(&mut self, now: Timestamp) -> Result<(), Lost> {
-        let index = self.lines[self.held].wal_index()?;
+        let index = self.newest_index()?;
         self.capture(&index, now)?;
         if self.is_blocked() {
             return Ok(());
@@ -85,7 +85,7 @@ impl Follower {
     /// frame, which may be with the write lock held: then writers would wait until the disk has taken all that was
     /// copied before. False if the disk refuses. `synced`: so many frames of the WAL are on the disk.
     fn sync_copied(&mut self, synced: &mut u32) -> Result<bool, Lost> {
-        let index = self.lines[self.held].wal_index()?;
+        let index = self.newest_index()?;
         if self.blocked || index.is_copied() || index.copied.saturating_sub(*synced) <= SEAL_FRAMES {
             return Ok(true);
         }

@@ -102,9 +102,7 @@ fn killed_application_recovers_while_it_is_followed() {
     assert!(chain_length(&source) > 0);
     let log = scene.log();
     assert!(source == scene.restored(), "the restored database is not the source\n{log}");
-    // Killed between the two copies of the wal-index header, it leaves nothing to read until SQLite has recovered it.
-    let lost = log.lines().filter(|line| line.contains("continuity lost"));
-    assert!(lost.into_iter().all(|line| line.contains("its two copies differ")), "{log}");
+    assert!(!log.contains("continuity lost"), "{log}");
     assert_eq!(log.matches("new generation").count(), 1, "{log}");
 }
 
