@@ -20,7 +20,7 @@ use replica_backends::{Backend, ErrorKind};
 use super::Author;
 use super::bridge::{Unbridged, bridge};
 use super::claim::read_own_seal;
-use super::resume::{Foreign, LastObject, last_object, newest_time};
+use super::resume::{Foreign, LastObject, last_object, last_object_before, newest_time};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, SnapshotTicket};
 use crate::history::ObjectName;
@@ -32,6 +32,8 @@ use crate::wal::{ByteOrder, Salts};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Site {
     Free,
+    /// Free, and nothing else is there of the generation.
+    Empty,
     /// The snapshot itself.
     Taken,
     /// Another generation ends later than this one would.
@@ -120,11 +122,11 @@ impl Shipper {
         if newest >= ticket.time && self.log.outlast(self.replica, newest) {
             return Ok(Site::Early);
         }
-        let Some(parent) = self.author.parent else { return Ok(Site::Free) };
+        let Some(parent) = self.author.parent else { return Ok(Site::Empty) };
         let last = last_object(self.backend.as_ref(), parent.generation, Foreign::Unread).await;
         match last.map_err(Failure::Retry)?.and_then(|last| last.name.key()) {
-            Some(key) => self.outlast(&key).await,
-            None => Ok(Site::Free),
+            Some(key) => self.outlast(&key).await.map(|_| Site::Empty),
+            None => Ok(Site::Empty),
         }
     }
 
@@ -138,19 +140,33 @@ impl Shipper {
     }
 
     /// Once a snapshot is there, behind a gap perhaps: Litestream is to find it. And nobody else may have begun the
-    /// generation here at a later index meanwhile, because another replica has it, too: a generation that has nothing
-    /// yet has no end whose name could be taken. The snapshot has come too late then, and is taken back.
-    pub(super) async fn bridge_before(&self, ticket: &SnapshotTicket) -> Result<(), Failure> {
+    /// generation here meanwhile, because another replica has it, too: a generation that has nothing yet has no end
+    /// whose name could be taken. The snapshot is taken back then. Everybody looks after he has put his own, so of two
+    /// who begin at the same time one at least sees the other.
+    pub(super) async fn bridge_before(&self, ticket: &SnapshotTicket, begins: bool) -> Result<(), Failure> {
         let last = last_object(self.backend.as_ref(), ticket.generation, Foreign::Unread).await;
         let Some(last) = last.map_err(Failure::Retry)? else { return Ok(()) };
         if last.name.index() > ticket.index {
             return self.take_back(ticket, &last).await;
+        }
+        if begins && let Some(other) = self.other_beginning(ticket).await? {
+            return self.take_back(ticket, &other).await;
         }
         if let Some(unbridged) = Unbridged::of(&last) {
             bridge(self.backend.as_ref(), &unbridged, &self.author).await.map_err(Failure::Retry)?;
             fault_point!("gap-bridged");
         }
         Ok(())
+    }
+
+    /// What another writer has put before `ticket`'s snapshot, if it does not lead there.
+    async fn other_beginning(&self, ticket: &SnapshotTicket) -> Result<Option<LastObject>, Failure> {
+        let (backend, index) = (self.backend.as_ref(), Some(ticket.index));
+        let before = last_object_before(backend, ticket.generation, index, Foreign::Unread).await;
+        let leads_here =
+            |seal: &Seal| continues_at(seal) == Some((ticket.index, Offset(0))) && seal.digest_after == ticket.digest;
+        let is_other = |seal: &Seal| seal.writer != self.author.writer && !leads_here(seal);
+        Ok(before.map_err(Failure::Retry)?.filter(|before| before.seal.as_ref().is_some_and(is_other)))
     }
 
     async fn take_back(&self, ticket: &SnapshotTicket, last: &LastObject) -> Result<(), Failure> {

@@ -156,7 +156,20 @@ pub(super) async fn last_object(
     generation: Generation,
     foreign: Foreign,
 ) -> Result<Option<LastObject>, Error> {
-    let (last_index, segment) = last_index(backend, generation).await?;
+    last_object_before(backend, generation, None, foreign).await
+}
+
+/// The last object of `generation` before an index.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) async fn last_object_before(
+    backend: &dyn Backend,
+    generation: Generation,
+    before: Option<Index>,
+    foreign: Foreign,
+) -> Result<Option<LastObject>, Error> {
+    let (last_index, segment) = last_index(backend, generation, before).await?;
     let catalog = Catalog::from_listing(last_index);
     let Some(history) = catalog.history(generation) else { return Ok(None) };
     let mut seals = Seals::default();
@@ -183,12 +196,16 @@ pub(super) async fn last_object(
 async fn last_index(
     backend: &dyn Backend,
     generation: Generation,
+    before: Option<Index>,
 ) -> Result<(Vec<ObjectMeta>, Option<ObjectName>), Error> {
     let (mut last, mut listed, mut segment) = (Index::default(), Vec::new(), None);
     for folder in [snapshots(generation), segments(generation)] {
         let mut objects = backend.list(&folder, None).await?;
         while let Some(object) = objects.try_next().await? {
             let Some(name) = ObjectName::parse(&object.key) else { continue };
+            if before.is_some_and(|before| name.index() >= before) {
+                continue;
+            }
             if matches!(name, ObjectName::Segment(..)) {
                 segment = segment.max(Some(name));
             }

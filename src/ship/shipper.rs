@@ -157,8 +157,9 @@ impl Shipper {
                 Ok(())
             }
             Work::Snapshot(ticket) => {
-                match self.end_before_gap(&ticket).await? {
-                    Site::Free => self.ship_snapshot(&ticket).await?,
+                let site = self.end_before_gap(&ticket).await?;
+                match site {
+                    Site::Free | Site::Empty => self.ship_snapshot(&ticket).await?,
                     Site::Taken => self.log.note_snapshot(self.replica, &ticket),
                     Site::Early => {
                         self.log.need_snapshot(self.replica, ticket.reason.clone());
@@ -166,7 +167,7 @@ impl Shipper {
                     }
                 }
                 fault_point!("gap-crossed");
-                self.bridge_before(&ticket).await?;
+                self.bridge_before(&ticket, site != Site::Free).await?;
                 if self.log.shipped(self.replica, ticket.index, ticket.mark()) {
                     self.note(ticket.generation, ticket.index, &ticket.mark());
                 }
