@@ -114,7 +114,7 @@ impl Database {
 
 impl Ends {
     fn add(&mut self, Found { end, newest, .. }: Found, is_fork: bool) {
-        if is_fork || end.as_ref().is_none_or(|end| newest > end.point.time) {
+        if is_fork || end.as_ref().is_none_or(|end| newest >= end.point.time) {
             self.not_before = self.not_before.max(newest.next());
         }
         let (point, other) = end.filter(|_| !is_fork).map_or((None, None), |end| (Some(end.point), end.take_over));
