@@ -24,7 +24,7 @@ use crate::segment::{PageHashes, SourceCursor, StateDigest};
 use crate::sqlite::{Connection, WalIndex};
 use crate::types::{Generation, Index, Offset, PageCount, PageSize, Timestamp};
 use crate::wal::{Chain, Checksum, Salts, WAL_HEADER_BYTES, WalHeader};
-use choose::{choose, continues};
+use choose::{choose, continues, leads_to};
 
 /// How often the first hold is tried for until it is clear what it protects.
 const HOLD_TRIES: u32 = 50;
@@ -338,12 +338,13 @@ impl Follower {
         let base = |p: &ResumePoint| p.source.offset.wrapping_sub(p.offset.0);
         let key = |p: &ResumePoint| (p.generation, p.index, base(p));
         let wal = self.wal.clone();
-        let same = |p: &ResumePoint| key(p) == key(anchor) && p.offset.0 > 0 && continues(p, scan, &wal);
-        let first = points.iter().flatten().filter(|p| same(p)).min_by_key(|p| p.offset.0).unwrap_or(anchor);
         // An index that began with a difference goes on with the source's frames at any distance, also at none.
         let natural = base(anchor) == 0 && anchor.checksum == anchor.source.checksum;
         let synthetic = || WalHeader::synthetic(scan.header.order, self.page_size, 0, scan.header.salts);
         let header = if natural { scan.header } else { synthetic() };
+        let continued = |p: &ResumePoint| key(p) == key(anchor) && p.offset.0 > 0 && continues(p, scan, &wal);
+        let same = |p: &ResumePoint| continued(p) && leads_to(p, anchor, &header, scan, &wal);
+        let first = points.iter().flatten().filter(|p| same(p)).min_by_key(|p| p.offset.0).unwrap_or(anchor);
         let (source, begin) = (Source::Wal(self.wal.file()), mark_of(first));
         self.log.open_index(Opening { index: anchor.index, header, source, begin, rebased: !natural });
         self.next_index = anchor.index;

@@ -9,7 +9,7 @@ use crate::follow::wal_file::{Scan, WalFile};
 use crate::segment::PageHash;
 use crate::sqlite::Connection;
 use crate::types::{PageNo, PageSize};
-use crate::wal::{FRAME_HEADER_BYTES, WAL_HEADER_BYTES};
+use crate::wal::{Chain, FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalHeader};
 
 pub(super) type Chosen = (Resumption, Option<ResumePoint>, Option<Difference>);
 
@@ -83,6 +83,18 @@ pub(super) fn continues(point: &ResumePoint, scan: &Scan, wal: &WalFile) -> bool
         return false;
     }
     wal.checksum_at(source.offset, &scan.header).is_ok_and(|checksum| checksum == source.checksum)
+}
+
+/// Whether the frames from `point` on give what the replica with `end` has of the same index, which begins with
+/// `header`: one of them may have begun it with a difference, and the other not.
+pub(super) fn leads_to(point: &ResumePoint, end: &ResumePoint, header: &WalHeader, scan: &Scan, wal: &WalFile) -> bool {
+    let mut source = Chain { checksum: point.source.checksum, ..scan.chain };
+    let mut replica = Chain { checksum: point.checksum, ..Chain::begin(header) };
+    let mut fits = point.source.offset <= end.source.offset;
+    let read = wal.verify(&mut source, point.source.offset, end.source.offset, &mut Vec::new(), |_, _, frame| {
+        fits &= replica.pass(frame).is_ok();
+    });
+    fits && read.is_ok() && replica.checksum == end.checksum
 }
 
 /// Whether pages have changed since `point` that the WAL has not written since: the disk, or a program past SQLite, has
