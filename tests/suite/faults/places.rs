@@ -22,6 +22,7 @@ fn every_place_that_is_listed_is_one_where_it_is_killed() {
         &super::SEALING[..],
         &super::FOLLOWING,
         &super::GIVING_WAY,
+        &super::STEPPING_ASIDE,
         &super::STORING,
         &super::COPYING,
         &super::MERGING,
