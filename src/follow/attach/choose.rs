@@ -117,12 +117,12 @@ fn has_changed_beside(point: &ResumePoint, scan: &Scan, view: &View, baseline: &
 
 /// Whether the database file without its WAL is the state at `point`, so that all of the WAL came after it.
 ///
-/// Not if `point` is in the same WAL: whoever has recovered a wal-index knows of no frame that it is copied back.
+/// Not if `point` is behind frames of the same WAL: whoever has recovered a wal-index knows of none that it is copied
+/// back.
 fn holds_whole_wal(point: &ResumePoint, view: &View, line: &Connection, page_size: PageSize) -> Result<bool, Lost> {
-    let is_another_wal = |scan: &Scan| scan.header.salts != point.source.salts;
-    if !view.scan.as_ref().is_some_and(is_another_wal)
-        || view.index.copied > 0
-        || line.database_pages(page_size)? != point.size
+    let source = &point.source;
+    let before = |scan: &Scan| scan.header.salts != source.salts || source.offset <= WAL_HEADER_BYTES as u64;
+    if !view.scan.as_ref().is_some_and(before) || view.index.copied > 0 || line.database_pages(page_size)? != point.size
     {
         return Ok(false);
     }
