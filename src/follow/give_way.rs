@@ -17,8 +17,8 @@ use crate::types::Timestamp;
 /// Nobody commits for so long: then the pin may as well be at the end of the WAL. Sooner, and the application would
 /// have a few frames to copy with every commit once its WAL has reached its limit.
 const QUIET: Duration = Duration::from_millis(200);
-/// Whoever waits for readers keeps the write lock: after a commit it is not asked sooner whether somebody does. Nor is a
-/// pin believed to be waited for that has just been taken.
+/// Whoever waits for readers keeps the write lock: after a commit it is not asked sooner whether somebody does. Nor is
+/// a pin believed to be waited for that has just been taken.
 const STILL: Duration = Duration::from_millis(5);
 /// How long a checkpoint is waited for that goes on, and how often it is looked at.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -91,8 +91,8 @@ impl Follower {
         Ok(given)
     }
 
-    /// A checkpoint reads a mark once. If the lock that belongs to it is taken just then, for a newer mark, it is waited
-    /// for all the same; and as the newest mark it would be taken again by whoever moved from there.
+    /// A checkpoint reads a mark once. If the lock that belongs to it is taken just then, for a newer mark, it is
+    /// waited for all the same; and as the newest mark it would be taken again by whoever moved from there.
     fn may_step_aside(&self, index: &WalIndex) -> bool {
         let at_the_end = matches!(self.hold, Hold::Pinned { mark } if mark >= index.frames);
         at_the_end && host::since(self.pinned_at) >= STILL && self.fits_into_memory()

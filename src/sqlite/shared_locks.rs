@@ -36,8 +36,8 @@ impl Connection {
     }
 
     /// Keeps everything from being copied back, as a reader who needs nothing of the WAL does: lock 0. A transaction
-    /// that begins meanwhile on another connection has that lock too, if everything is copied back. `None` if somebody is
-    /// copying.
+    /// that begins meanwhile on another connection has that lock too, if everything is copied back. `None` if somebody
+    /// is copying.
     ///
     /// The connection must have had a read transaction before, and neither begins one nor checkpoints meanwhile.
     ///
