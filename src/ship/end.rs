@@ -149,7 +149,10 @@ impl Shipper {
         if last.name.index() > ticket.index {
             return self.take_back(ticket, &last).await;
         }
-        if begins && let Some(other) = self.other_beginning(ticket).await? {
+        if begins
+            && last.first < ticket.index
+            && let Some(other) = self.other_beginning(ticket).await?
+        {
             return self.take_back(ticket, &other).await;
         }
         if let Some(unbridged) = Unbridged::of(&last) {

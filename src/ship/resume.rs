@@ -135,6 +135,8 @@ pub(super) struct LastObject {
     pub seal: Option<Seal>,
     /// The last segment, which may stand before it.
     pub segment: Option<ObjectName>,
+    /// The first index of which there is something.
+    pub first: Index,
     /// When the state behind it was seen.
     pub time: Timestamp,
 }
@@ -169,7 +171,7 @@ pub(super) async fn last_object_before(
     before: Option<Index>,
     foreign: Foreign,
 ) -> Result<Option<LastObject>, Error> {
-    let (last_index, segment) = last_index(backend, generation, before).await?;
+    let (last_index, segment, first) = last_index(backend, generation, before).await?;
     let catalog = Catalog::from_listing(last_index);
     let Some(history) = catalog.history(generation) else { return Ok(None) };
     let mut seals = Seals::default();
@@ -177,7 +179,7 @@ pub(super) async fn last_object_before(
         let needs = match history.end(&seals).and_then(|last| Ok((last, end(history, &seals)?))) {
             Ok((last, time)) => {
                 let last = last.map(|last| (last.name, seals.known(&last.name).cloned()));
-                return Ok(last.map(|(name, seal)| LastObject { name, seal, segment, time }));
+                return Ok(last.map(|(name, seal)| LastObject { name, seal, segment, first, time }));
             }
             Err(needs) => needs,
         };
@@ -191,14 +193,14 @@ pub(super) async fn last_object_before(
     }
 }
 
-/// What is listed of the last index, and the last segment. The rest is not kept: there may be many histories at once,
-/// and long ones.
+/// What is listed of the last index, the last segment, and the first index. The rest is not kept: there may be many
+/// histories at once, and long ones.
 async fn last_index(
     backend: &dyn Backend,
     generation: Generation,
     before: Option<Index>,
-) -> Result<(Vec<ObjectMeta>, Option<ObjectName>), Error> {
-    let (mut last, mut listed, mut segment) = (Index::default(), Vec::new(), None);
+) -> Result<(Vec<ObjectMeta>, Option<ObjectName>, Index), Error> {
+    let (mut last, mut listed, mut segment, mut first) = (Index::default(), Vec::new(), None, Index::MAX);
     for folder in [snapshots(generation), segments(generation)] {
         let mut objects = backend.list(&folder, None).await?;
         while let Some(object) = objects.try_next().await? {
@@ -206,6 +208,7 @@ async fn last_index(
             if before.is_some_and(|before| name.index() >= before) {
                 continue;
             }
+            first = first.min(name.index());
             if matches!(name, ObjectName::Segment(..)) {
                 segment = segment.max(Some(name));
             }
@@ -217,7 +220,7 @@ async fn last_index(
             }
         }
     }
-    Ok((listed, segment))
+    Ok((listed, segment, first))
 }
 
 fn is_named_right(seal: &Seal, name: &ObjectName) -> bool {
