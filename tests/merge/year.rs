@@ -117,8 +117,11 @@ fn any_point_of_a_year_needs_few_objects() {
 fn where_only_ranges_are_left_the_last_point_kept_is_restored() {
     let (minutes, kept_from) = (3 * 1440, 2 * 1440);
     let catalog = catalog(&listing(minutes, minutes, kept_from));
-    for _ in 0..50 {
-        let wanted = Timestamp(fastrand::u64(0..u64::from(minutes) * MINUTE_MS));
+    let end = u64::from(minutes) * MINUTE_MS;
+    for wanted in
+        [0, MINUTE_MS, 5 * MINUTE_MS - 1, 5 * MINUTE_MS].into_iter().chain((0..50).map(|_| fastrand::u64(0..end)))
+    {
+        let wanted = Timestamp(wanted);
         let (plan, _) = planned(&catalog, Target::Time(wanted));
         let lightship::history::PlannedEnd::Commit { time, .. } = plan.end else { panic!() };
         let kept_ms = if wanted.0 >= u64::from(kept_from) * MINUTE_MS { MINUTE_MS } else { 5 * MINUTE_MS };
