@@ -16,6 +16,8 @@ fn what_is_encrypted_is_restored_by_both_and_says_nothing_to_others() {
     }
     let ranges = stage.sealed().join("lightship/ranges");
     wait_until("a merged range", || !contents(&ranges).is_empty());
+    replicator.wait_for("verification ok");
+    // That may have been said in an earlier life, which died before it had kept it.
     let kept = stage.sealed().join("lightship/verify.json");
     wait_until("a verification to be kept", || kept.exists());
     let reader = age(&[1], &[0, 1]);
