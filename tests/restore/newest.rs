@@ -92,7 +92,8 @@ fn damage_in_what_was_replaced_later_does_not_keep_a_proved_state_from_being_res
     recording.ship();
     let object = recording.store.objects.get_mut(&victim).unwrap();
     let mut bytes = object.0.to_vec();
-    let at = bytes.iter().position(|byte| *byte == b'a').unwrap();
+    // The first page, which every commit replaces.
+    let at = bytes.windows(6).position(|run| run == b"format").unwrap();
     bytes[at] = b'x';
     object.0 = bytes.into();
     let (restored, report) = restore_from(Arc::new(recording.store.clone()), Target::Latest).unwrap();
