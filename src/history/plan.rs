@@ -138,15 +138,17 @@ fn coarse_steps<'h>(
     let behind = if segments.is_empty() { begin } else { last.next()? };
     let ends = history.ranges.iter().filter_map(|e| e.name.range());
     let mut ends: Vec<Index> = ends.filter(|r| r.time <= time && r.to > behind).map(|r| r.to).collect();
+    if ends.is_empty() && segments.is_empty() {
+        // Before the end of the first range there is the snapshot that it begins with.
+        let is_removed = history.segments_from(begin).first().is_none_or(|e| e.name.index() > begin);
+        let begins_range = history.ranges.iter().any(|e| e.name.index() == begin);
+        return (is_removed && begins_range).then_some((Vec::new(), begin));
+    }
     ends.sort_unstable();
     ends.dedup();
     // Usually the first try succeeds; each costs as much as the listing is long.
-    let mut tries = ends.into_iter().rev().take(COARSE_TRIES);
-    let found = tries.find_map(|end| Some((route(history, segments, seals, (begin, end)).ok()?, end)));
-    // Before the end of the first range there is the snapshot that it begins with.
-    let is_removed = || history.segments_from(begin).first().is_none_or(|e| e.name.index() > begin);
-    let begins_range = || history.ranges.iter().any(|e| e.name.index() == begin);
-    found.or_else(|| (segments.is_empty() && is_removed() && begins_range()).then_some((Vec::new(), begin)))
+    let tries = ends.into_iter().rev().take(COARSE_TRIES);
+    tries.filter_map(|end| Some((route(history, segments, seals, (begin, end)).ok()?, end))).next()
 }
 
 /// While the segments of an index are being merged, some stand beside the object that holds them all. A seal proves

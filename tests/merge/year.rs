@@ -118,10 +118,9 @@ fn where_only_ranges_are_left_the_last_point_kept_is_restored() {
     let (minutes, kept_from) = (3 * 1440, 2 * 1440);
     let catalog = catalog(&listing(minutes, minutes, kept_from));
     let end = u64::from(minutes) * MINUTE_MS;
-    for wanted in
-        [0, MINUTE_MS, 5 * MINUTE_MS - 1, 5 * MINUTE_MS].into_iter().chain((0..50).map(|_| fastrand::u64(0..end)))
-    {
-        let wanted = Timestamp(wanted);
+    let edges = [0, MINUTE_MS, 5 * MINUTE_MS - 1, 5 * MINUTE_MS];
+    let random = (0..50).map(|_| fastrand::u64(0..end));
+    for wanted in edges.into_iter().chain(random).map(Timestamp) {
         let (plan, _) = planned(&catalog, Target::Time(wanted));
         let lightship::history::PlannedEnd::Commit { time, .. } = plan.end else { panic!() };
         let kept_ms = if wanted.0 >= u64::from(kept_from) * MINUTE_MS { MINUTE_MS } else { 5 * MINUTE_MS };
