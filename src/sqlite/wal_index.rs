@@ -87,7 +87,7 @@ impl Connection {
         Ok(self.map_wal_index()?.word(READ_MARKS + usize::from(number)))
     }
 
-    fn map_wal_index(&self) -> Result<Mapping, Error> {
+    pub(super) fn map_wal_index(&self) -> Result<Mapping, Error> {
         let file = self.file()?;
         let mut region: *mut c_void = std::ptr::null_mut();
         // SAFETY: `file` is SQLite's open file, and its methods are set. Asking again for region 0 with the size that
