@@ -38,11 +38,6 @@ impl Follower {
         behind && self.is_quiet(index, QUIET) || (behind || self.may_step_aside(index)) && self.may_be_waited_for(index)
     }
 
-    /// Whether what is unshipped may be kept in memory, so that the WAL can restart.
-    fn fits_into_memory(&self) -> bool {
-        self.log.unshipped_bytes() <= self.limits.tail_bytes
-    }
-
     fn is_quiet(&self, index: &WalIndex, since: Duration) -> bool {
         self.tail_frames() == Some(index.frames) && self.growth.quiet_for(host::now()) >= since
     }
@@ -121,6 +116,7 @@ impl Follower {
         self.wait_for_checkpoint()?;
         self.begin_guard(self.held)?;
         fault_point!("aside-pinned");
+        // The checkpointer, which would make a wal-index anew, has a lock in hand.
         let index = self.lines[self.held].wal_index()?;
         self.capture(&index, now)?;
         self.pinned(&index);

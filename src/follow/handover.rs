@@ -158,11 +158,15 @@ impl Follower {
         sealed
     }
 
-    /// Whether more is unshipped than may be kept in memory.
+    /// Whether what is unshipped may be kept in memory, so that the WAL can restart.
+    pub(super) fn fits_into_memory(&self) -> bool {
+        self.log.unshipped_bytes() <= self.limits.tail_bytes
+    }
+
     fn is_blocked(&mut self) -> bool {
-        let unshipped = self.log.unshipped_bytes();
-        self.blocked = unshipped > self.limits.tail_bytes;
+        self.blocked = !self.fits_into_memory();
         if self.blocked {
+            let unshipped = self.log.unshipped_bytes();
             tracing::debug!(db = %self.path.display(), unshipped, "handover put off: too much is unshipped");
         }
         self.blocked
@@ -228,7 +232,7 @@ impl Follower {
     fn seal(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let index = self.lines[self.held].wal_index()?;
         self.capture(&index, now)?;
-        if self.log.unshipped_bytes() > self.limits.tail_bytes {
+        if !self.fits_into_memory() {
             return Ok(false);
         }
         fault_point!("handover-captured");
