@@ -30,8 +30,8 @@ pub(super) struct Ends {
     pub(super) others: Others,
     /// Those whose stores have not said where.
     pub(super) unread: Vec<ReplicaNo>,
-    /// The newest state is looked for in the generation that ends last: a fork, or a generation that is not the one
-    /// that was written last, goes on after all others have ended, also if the clock was set back.
+    /// The newest state is looked for in the generation that ends last: whichever goes on does so after all others have
+    /// ended, also if the clock was set back.
     pub(super) not_before: Timestamp,
 }
 
@@ -114,9 +114,7 @@ impl Database {
 
 impl Ends {
     fn add(&mut self, Found { end, newest, .. }: Found, is_fork: bool) {
-        if is_fork || end.as_ref().is_none_or(|end| newest >= end.point.time) {
-            self.not_before = self.not_before.max(newest.next());
-        }
+        self.not_before = self.not_before.max(newest.next());
         let (point, other) = end.filter(|_| !is_fork).map_or((None, None), |end| (Some(end.point), end.take_over));
         self.points.push(point);
         self.others.push(other);
