@@ -1,16 +1,22 @@
 use super::*;
 use crate::types::Generation;
 
+/// A new database, and the application that made it with `sql`.
+pub(super) fn database(sql: &str) -> (tempfile::TempDir, PathBuf, rusqlite::Connection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch(sql).unwrap();
+    (folder, path, app)
+}
+
 fn write(app: &rusqlite::Connection, bytes: u32) {
     app.execute("INSERT INTO t VALUES (randomblob(?1))", [bytes]).unwrap();
 }
 
 #[test]
 fn a_snapshot_that_nobody_takes_does_not_keep_the_wal_from_restarting_for_ever() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    let (folder, path, app) = database("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)");
     let limits = Limits { checkpoint_pages: 10, wal_bytes: 200 << 10, ..Limits::default() };
     let now = Timestamp(1);
     let mut follower =
@@ -34,10 +40,7 @@ fn a_snapshot_that_nobody_takes_does_not_keep_the_wal_from_restarting_for_ever()
 
 #[test]
 fn a_snapshot_that_is_being_copied_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    let (folder, path, app) = database("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)");
     let limits = Limits { checkpoint_pages: 10, wal_bytes: 200 << 10, ..Limits::default() };
     let now = Timestamp(1);
     let mut follower =
@@ -55,10 +58,8 @@ fn a_snapshot_that_is_being_copied_is_left_alone() {
 /// To take a pin can mean to wait for a writer that is interrupted in its commit: never where timers and uploads wait.
 #[test]
 fn a_guard_is_left_where_it_may_block() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let (folder, path, app) =
+        database("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA wal_checkpoint(TRUNCATE)");
     let now = Timestamp(1);
     let baseline = Baseline::new(folder.path(), None);
     let mut follower = attach(&path, Limits::default(), &[], &baseline, Generation(1), now).unwrap().follower;
@@ -75,10 +76,7 @@ fn a_guard_is_left_where_it_may_block() {
 /// Each commit changes the same page, and each time the WAL begins anew: it always has the same size.
 #[test]
 fn commits_are_noticed_though_the_wal_never_changes_its_size() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    let (folder, path, app) = database("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)");
     write(&app, 10);
     let (now, baseline) = (Timestamp(1), Baseline::new(folder.path(), None));
     let limits = Limits { checkpoint_pages: 0, ..Limits::default() };
@@ -98,10 +96,7 @@ fn commits_are_noticed_though_the_wal_never_changes_its_size() {
 /// wal-index anew, and that need not be the application.
 #[test]
 fn a_wal_index_that_was_left_half_written_is_made_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)").unwrap();
+    let (folder, path, app) = database("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)");
     let (now, baseline) = (Timestamp(1), Baseline::new(folder.path(), None));
     let limits = Limits { checkpoint_pages: 0, ..Limits::default() };
     let mut follower = attach(&path, limits, &[], &baseline, Generation(1), now).unwrap().follower;

@@ -1,11 +1,10 @@
+use super::super::tests::database;
 use super::*;
 
 #[test]
 fn frames_that_are_written_between_the_first_hold_and_the_reading_are_pinned() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA wal_checkpoint(PASSIVE);").unwrap();
+    let (_folder, path, app) =
+        database("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA wal_checkpoint(PASSIVE);");
     let mut lines = [Connection::open(&path).unwrap(), Connection::open(&path).unwrap()];
     let first = first_hold(&mut lines[0]).unwrap();
     assert_eq!(first, Hold::Guarded);
@@ -22,10 +21,8 @@ fn frames_that_are_written_between_the_first_hold_and_the_reading_are_pinned() {
 /// Following begins where everything is copied back, so the WAL may restart while its frames are read into memory.
 #[test]
 fn frames_that_are_overwritten_while_they_are_kept_are_not_taken_for_those_that_were_captured() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA wal_checkpoint(PASSIVE);").unwrap();
+    let (folder, path, app) =
+        database("PRAGMA journal_mode = wal; CREATE TABLE t (x); PRAGMA wal_checkpoint(PASSIVE);");
     let (now, baseline) = (Timestamp(1), Baseline::new(folder.path(), None));
     let captured = || {
         let attached = attach(&path, Limits::default(), &[None], &baseline, Generation(1), now).unwrap();
@@ -50,10 +47,7 @@ fn frames_that_are_overwritten_while_they_are_kept_are_not_taken_for_those_that_
 /// its own is newer all the same: the newest state is looked for in the generation that ends last.
 #[test]
 fn a_new_generation_begins_after_all_others_have_ended_whatever_the_clock_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA page_size = 1024; PRAGMA journal_mode = wal; CREATE TABLE t (x);").unwrap();
+    let (folder, path, _app) = database("PRAGMA page_size = 1024; PRAGMA journal_mode = wal; CREATE TABLE t (x);");
     let cursor = SourceCursor { salts: Salts::default(), offset: 0, checksum: Checksum::default() };
     let ended = ResumePoint {
         generation: Generation(1),
@@ -81,10 +75,7 @@ fn a_new_generation_begins_after_all_others_have_ended_whatever_the_clock_says()
 /// in the other's history as if they had never been.
 #[test]
 fn a_wal_that_has_lost_what_one_replica_has_is_not_gone_on_with_where_another_ends() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let app = rusqlite::Connection::open(&path).unwrap();
-    app.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x);").unwrap();
+    let (folder, path, app) = database("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x);");
     let baseline = Baseline::new(folder.path(), None);
     let attach_to = |points: &[_]| attach(&path, Limits::default(), points, &baseline, Generation(2), Timestamp(9));
     let here = attach_to(&[None]).unwrap().follower.mark_here();
