@@ -17,6 +17,7 @@ use crate::history::retention::{Policy, RetentionPlan, plan_retention};
 use crate::history::{ObjectName, Seals, plan_key};
 use crate::host::{self, News};
 use crate::restore::{NamedBackend, Source, read_points};
+use crate::segment::Seal;
 use crate::ship::{Pruned, Verdict, abort_stale, prune};
 use crate::types::{Clock, Generation, Timestamp};
 
@@ -175,7 +176,7 @@ impl Looks {
     /// If nobody follows now, those are asked who follow next.
     fn ask_for_snapshot(&mut self, followed: Option<&Followed>) {
         if let Some(log) = followed.filter(|_| self.wants_snapshot).and_then(|now| now.log.upgrade()) {
-            log.want_snapshot(self.number, "retention");
+            log.want_snapshot(self.number, Seal::FOR_RETENTION);
             self.wants_snapshot = false;
         }
     }

@@ -11,6 +11,7 @@ use super::validate::Validations;
 use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
 use crate::host;
+use crate::segment::Seal;
 
 /// What becomes due from time to time, whether the database is followed or not.
 pub struct Schedules {
@@ -59,7 +60,7 @@ impl Schedule {
         loop {
             let Some(at) = *due.lock().unwrap_or_else(PoisonError::into_inner) else { return };
             time::sleep_until(at.into()).await;
-            log.want_snapshot(number, "snapshot-interval");
+            log.want_snapshot(number, Seal::ON_INTERVAL);
             *due.lock().unwrap_or_else(PoisonError::into_inner) = next(*interval);
         }
     }

@@ -154,6 +154,11 @@ pub enum Tail {
 }
 
 impl Seal {
+    /// The reason of a snapshot that was due.
+    pub const ON_INTERVAL: &str = "snapshot-interval";
+    /// The reason of a snapshot with which more can be deleted.
+    pub const FOR_RETENTION: &str = "retention";
+
     /// Reads the seal at the end of an object of `object_bytes`, of which `tail` is the end.
     ///
     /// # Errors
@@ -219,6 +224,12 @@ impl Seal {
     #[must_use]
     pub fn is_gap(&self) -> bool {
         self.is_end() && !self.reason.is_empty()
+    }
+
+    /// Whether this is a snapshot that no replica needed.
+    #[must_use]
+    pub fn is_scheduled(&self) -> bool {
+        self.kind == SealKind::Snapshot && [Self::ON_INTERVAL, Self::FOR_RETENTION].contains(&self.reason.as_str())
     }
 
     /// The skippable frame that carries this seal.

@@ -208,7 +208,8 @@ impl Walk {
         self.note_state(index, state);
     }
 
-    fn note_state(&mut self, index: Index, state: Option<PageHashes>) {
+    /// `state` is that at the beginning of `index`, if it is known.
+    pub(super) fn note_state(&mut self, index: Index, state: Option<PageHashes>) {
         self.reached.insert(index);
         if self.context.ranges.contains_key(&index) {
             let known = self.states.entry(index).or_default();
