@@ -25,7 +25,11 @@ impl Walk {
                 }
             }
             // So that Litestream finds the snapshot behind a gap, the index before it is taken too.
-            _ if self.is_gap_filler(seal) => return,
+            _ if self.is_gap_filler(seal) => {
+                // It repeats the state before the gap, of which retention may have left nothing.
+                self.hashes = self.hashes.take().filter(|_| self.at == At::Gap);
+                return;
+            }
             // What comes behind a gap continues nothing.
             (At::Gap, ObjectName::Snapshot(..)) => self.hashes = None,
             _ => self.arrive_at_index(name, seal),
