@@ -94,8 +94,8 @@ impl Walk {
         }
     }
 
-    /// Of two writers who began one generation at the same time in an empty replica, at different indexes, one takes its
-    /// snapshot back, unless it dies before. Nothing follows that one, and the other one was needed.
+    /// Of two writers who began one generation at the same time in an empty replica, at different indexes, one takes
+    /// its snapshot back, unless it dies before. Nothing follows that one, and the other one was needed.
     fn is_other_beginning(&self, name: ObjectName, seal: &Seal) -> bool {
         let Some((ObjectName::Snapshot(..), before)) = &self.before else { return false };
         matches!(name, ObjectName::Snapshot(..)) && before.writer != seal.writer && !seal.is_scheduled()
