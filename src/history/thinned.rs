@@ -31,6 +31,21 @@ struct Stored {
 const VERSION: u32 = 1;
 
 impl Thinned {
+    /// What is true while `plan` is being carried out where `self` was true before. It may be broken off, and a later
+    /// plan may keep what this one lets go: the history may stop wherever something led on that is to be deleted.
+    #[must_use]
+    pub fn during(&self, plan: &RetentionPlan) -> Self {
+        let after = self.after(plan);
+        let mut ends = self.ends.clone();
+        for (generation, more) in after.ends {
+            ends.entry(generation).or_default().extend(more);
+        }
+        for name in plan.delete.iter().map(|entry| entry.name) {
+            ends.entry(name.generation()).or_default().extend(left_from(&BTreeSet::from([name])));
+        }
+        Self { before: self.before.max(after.before), deleting: true, ends }
+    }
+
     /// What is true when `plan` has been carried out where `self` was true before. What was missing already without
     /// being known to be is missing afterwards too.
     #[must_use]

@@ -64,12 +64,8 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
     }
     let before = read_thinned(backend).await?;
     let after = before.after(plan);
-    let mut ends = before.ends;
-    for (generation, more) in &after.ends {
-        ends.entry(*generation).or_default().extend(more);
-    }
     fault_point!("retention-planned");
-    write_thinned(backend, &Thinned { before: before.before.max(after.before), deleting: true, ends }).await?;
+    write_thinned(backend, &before.during(plan)).await?;
     fault_point!("retention-announced");
     let mut gone: BTreeSet<String> = BTreeSet::new();
     'batches: for batch in batches(&plan.delete) {
