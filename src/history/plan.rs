@@ -106,7 +106,7 @@ fn sealed_steps<'h>(
     let begin = snapshot.name.index();
     let last = segments.last().map_or(begin, |e| e.name.index());
     if let Target::Time(time) = target
-        && let Some((steps, end)) = coarse_steps(history, segments, seals, (begin, last), time)
+        && let Some((steps, end)) = coarse_steps((history, snapshot), (segments, later), seals, time)?
     {
         let adjoins = |next: &&Entry| (next.name.index(), next.name.offset()) == (end, Offset(0));
         return Ok(Steps { steps, next: later.first().filter(adjoins), coarse: true });
@@ -129,26 +129,35 @@ fn sealed_steps<'h>(
 /// If the segments of the time before `time` have been removed because a merged range holds what they held: the way to
 /// the end of the last range up to then.
 fn coarse_steps<'h>(
-    history: &'h History,
-    segments: &'h [Entry],
+    (history, snapshot): (&'h History, &Entry),
+    (segments, later): (&'h [Entry], &'h [Entry]),
     seals: &Seals,
-    (begin, last): (Index, Index),
     time: Timestamp,
-) -> Option<(Vec<&'h Entry>, Index)> {
-    let behind = if segments.is_empty() { begin } else { last.next()? };
+) -> Result<Option<(Vec<&'h Entry>, Index)>, PlanError> {
+    let begin = snapshot.name.index();
+    let behind = segments.last().map_or(Some(begin), |last| last.name.index().next());
+    // Where segments go on, they tell what comes when.
+    let goes_on = |behind: &Index| later.first().is_some_and(|e| e.name.index() <= *behind);
+    let Some(behind) = behind.filter(|behind| !goes_on(behind)) else { return Ok(None) };
     let ends = history.ranges.iter().filter_map(|e| e.name.range());
     let mut ends: Vec<Index> = ends.filter(|r| r.time <= time && r.to > behind).map(|r| r.to).collect();
     if ends.is_empty() && segments.is_empty() {
         // Before the end of the first range there is the snapshot that it begins with.
-        let is_removed = history.segments_from(begin).first().is_none_or(|e| e.name.index() > begin);
         let begins_range = history.ranges.iter().any(|e| e.name.index() == begin);
-        return (is_removed && begins_range).then_some((Vec::new(), begin));
+        return Ok(begins_range.then_some((Vec::new(), begin)));
     }
     ends.sort_unstable();
     ends.dedup();
     // Usually the first try succeeds; each costs as much as the listing is long.
-    let tries = ends.into_iter().rev().take(COARSE_TRIES);
-    tries.filter_map(|end| Some((route(history, segments, seals, (begin, end)).ok()?, end))).next()
+    let mut dead_end = None;
+    for end in ends.into_iter().rev().take(COARSE_TRIES) {
+        match route(history, segments, seals, (begin, end)) {
+            Ok(steps) => return Ok(Some((steps, end))),
+            Err(at) => dead_end = dead_end.or(Some(at)),
+        }
+    }
+    // A state up to then is known to have been kept, and none so new can be reached.
+    dead_end.map_or(Ok(None), |at| Err(missing(history, snapshot, at)))
 }
 
 /// While the segments of an index are being merged, some stand beside the object that holds them all. A seal proves

@@ -1,6 +1,8 @@
 //! A year of one index a minute, as listings only.
 
-use lightship::history::{Catalog, ObjectName, PlanStop, RangeName, RestorePlan, Sealing, Seals, Target, plan};
+use lightship::history::{
+    Catalog, ObjectName, PlanError, PlanStop, RangeName, RestorePlan, Sealing, Seals, Target, plan,
+};
 use lightship::segment::{Commit, Seal, SealKind, SourceCursor, StateDigest};
 use lightship::types::{Generation, Index, Level, Offset, PageCount, PageSize, Timestamp, WriterId};
 use lightship::wal::{ByteOrder, Checksum, Salts};
@@ -10,6 +12,10 @@ const GENERATION: Generation = Generation(7);
 const MINUTE_MS: u64 = 60_000;
 /// One commit an index, at its middle; the state at the beginning of index `n` is called `n`.
 const END: u64 = 32 + 536;
+
+fn index(number: u32) -> Index {
+    Index::new(number).unwrap()
+}
 
 fn time_of(index: u32) -> Timestamp {
     Timestamp(u64::from(index) * MINUTE_MS)
@@ -51,7 +57,6 @@ fn seal_of(name: &ObjectName) -> Seal {
 
 /// What a replicator leaves in `minutes`, with a snapshot every so many; segments are kept from `kept_from` on.
 fn listing(minutes: u32, snapshot_every: u32, kept_from: u32) -> Vec<ObjectName> {
-    let index = |n| Index::new(n).unwrap();
     let mut names = Vec::new();
     for minute in 0..minutes {
         if minute % snapshot_every == 0 {
@@ -110,6 +115,27 @@ fn any_point_of_a_year_needs_few_objects() {
         let lightship::history::PlannedEnd::Commit { time, .. } = plan.end else { panic!() };
         assert_eq!((time, plan.coarse), (time_of(minute + 1), false));
     }
+}
+
+/// The last range leads to a state that was kept: one that comes before it is not the newest up to then.
+#[test]
+fn where_a_range_is_missing_before_the_wanted_time_nothing_older_is_restored() {
+    let range = |from, to| {
+        let (time, level) = (time_of(to), Level::ALL[0]);
+        ObjectName::Range(GENERATION, RangeName { from: index(from), to: index(to), time, level })
+    };
+    let all = [ObjectName::Snapshot(GENERATION, index(0)), range(0, 5), range(5, 10)];
+    let (whole, _) = planned(&catalog(&all), Target::Time(time_of(12)));
+    assert_eq!((whole.steps.len(), whole.coarse), (2, true));
+    let catalog = catalog(&[all[0], all[2]]);
+    let mut seals = Seals::default();
+    all.iter().for_each(|name| seals.learn(*name, Sealing::Sealed(Box::new(seal_of(name)))));
+    let Err(PlanStop::Fault(fault)) = plan(catalog.histories().next().unwrap(), &seals, Target::Time(time_of(12)))
+    else {
+        panic!("something older is restored");
+    };
+    let missing = ObjectName::Segment(GENERATION, index(0), Offset(0));
+    assert!(matches!(*fault, PlanError::Missing { missing: found, .. } if found == missing), "{fault}");
 }
 
 /// Retention removes the segments of old times and keeps the ranges.
