@@ -18,6 +18,8 @@ pub struct Thinned {
     pub deleting: bool,
     /// Where kept objects lead to and nothing leads on: at the beginning of this index, or within it.
     pub ends: BTreeMap<Generation, BTreeSet<Index>>,
+    /// While deleting: the indexes from whose beginning something led on that is to be deleted.
+    pub doomed: BTreeMap<Generation, BTreeSet<Index>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,24 +28,26 @@ struct Stored {
     before_ms: u64,
     deleting: bool,
     ends: BTreeMap<String, BTreeSet<u32>>,
+    #[serde(default)]
+    doomed: BTreeMap<String, BTreeSet<u32>>,
 }
 
 const VERSION: u32 = 1;
 
 impl Thinned {
     /// What is true while `plan` is being carried out where `self` was true before. It may be broken off, and a later
-    /// plan may keep what this one lets go: the history may stop wherever something led on that is to be deleted.
+    /// plan may keep what this one lets go, and has lost the way on from.
     #[must_use]
     pub fn during(&self, plan: &RetentionPlan) -> Self {
         let after = self.after(plan);
-        let mut ends = self.ends.clone();
+        let (mut ends, mut doomed) = (self.ends.clone(), self.doomed.clone());
         for (generation, more) in after.ends {
             ends.entry(generation).or_default().extend(more);
         }
         for name in plan.delete.iter().map(|entry| entry.name) {
-            ends.entry(name.generation()).or_default().extend(left_from(&BTreeSet::from([name])));
+            doomed.entry(name.generation()).or_default().extend(leaves(&name));
         }
-        Self { before: self.before.max(after.before), deleting: true, ends }
+        Self { before: self.before.max(after.before), deleting: true, ends, doomed }
     }
 
     /// What is true when `plan` has been carried out where `self` was true before. What was missing already without
@@ -63,21 +67,21 @@ impl Thinned {
         let none = BTreeSet::new();
         let found = groups.iter().map(|(generation, (kept, deleted))| {
             let known = self.ends.get(generation).unwrap_or(&none);
+            let doomed = self.doomed.get(generation).unwrap_or(&none);
             let left = left_from(deleted);
-            let ends = dead_ends(kept).into_iter().filter(|index| known.contains(index) || left.contains(index));
+            let is_known = |index: &Index| [known, doomed, &left].iter().any(|indexes| indexes.contains(index));
+            let ends = dead_ends(kept).into_iter().filter(is_known);
             (*generation, ends.chain(cut_short(kept, deleted, known)).collect::<BTreeSet<Index>>())
         });
         let ends = found.filter(|(_, ends)| !ends.is_empty()).collect();
-        Self { before: plan.thinned_before, deleting: false, ends }
+        Self { before: plan.thinned_before, deleting: false, ends, doomed: BTreeMap::new() }
     }
 
     /// The object's bytes.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let ends = self.ends.iter();
-        let ends = ends.map(|(generation, ends)| (generation.to_string(), ends.iter().map(|i| i.get()).collect()));
-        let stored =
-            Stored { version: VERSION, before_ms: self.before.0, deleting: self.deleting, ends: ends.collect() };
+        let (ends, doomed) = (stored(&self.ends), stored(&self.doomed));
+        let stored = Stored { version: VERSION, before_ms: self.before.0, deleting: self.deleting, ends, doomed };
         serde_json::to_string(&stored).unwrap_or_default()
     }
 
@@ -85,13 +89,21 @@ impl Thinned {
     #[must_use]
     pub fn from_json(bytes: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(bytes).ok().filter(|stored: &Stored| stored.version == VERSION)?;
-        let ends = stored.ends.into_iter().map(|(generation, ends)| {
-            let ends: Option<BTreeSet<Index>> = ends.into_iter().map(Index::new).collect();
-            Some((generation.parse().ok()?, ends?))
-        });
-        let ends: Option<BTreeMap<Generation, BTreeSet<Index>>> = ends.collect();
-        Some(Self { before: Timestamp(stored.before_ms), deleting: stored.deleting, ends: ends? })
+        let (ends, doomed) = (read(stored.ends)?, read(stored.doomed)?);
+        Some(Self { before: Timestamp(stored.before_ms), deleting: stored.deleting, ends, doomed })
     }
+}
+
+fn stored(places: &BTreeMap<Generation, BTreeSet<Index>>) -> BTreeMap<String, BTreeSet<u32>> {
+    places.iter().map(|(generation, all)| (generation.to_string(), all.iter().map(|i| i.get()).collect())).collect()
+}
+
+fn read(stored: BTreeMap<String, BTreeSet<u32>>) -> Option<BTreeMap<Generation, BTreeSet<Index>>> {
+    let read = stored.into_iter().map(|(generation, indexes)| {
+        let indexes: Option<BTreeSet<Index>> = indexes.into_iter().map(Index::new).collect();
+        Some((generation.parse().ok()?, indexes?))
+    });
+    read.collect()
 }
 
 /// Where an object leads to: the beginning of an index. Of the segments of an index, that of the next.
@@ -104,14 +116,18 @@ pub fn leads_to(name: &ObjectName) -> Option<Index> {
     }
 }
 
-/// The indexes from whose beginning something leads on.
-fn left_from(names: &BTreeSet<ObjectName>) -> BTreeSet<Index> {
-    let from = |name: &ObjectName| match *name {
+/// The index from whose beginning an object leads on.
+fn leaves(name: &ObjectName) -> Option<Index> {
+    match *name {
         ObjectName::Segment(_, index, Offset(0)) => Some(index),
         ObjectName::Range(_, range) => Some(range.from),
         ObjectName::Snapshot(..) | ObjectName::Segment(..) => None,
-    };
-    names.iter().filter_map(from).collect()
+    }
+}
+
+/// The indexes from whose beginning something leads on.
+fn left_from(names: &BTreeSet<ObjectName>) -> BTreeSet<Index> {
+    names.iter().filter_map(leaves).collect()
 }
 
 /// The indexes to which something leads, and from which nothing leads on although there is something later.

@@ -64,8 +64,8 @@ fn what_was_missing_before_without_being_removed_stays_missing() {
     assert_eq!(ends(&known.after(&plan(&[snapshot(9), segment(9, 0)], &kept[..2]))), [0; 0]);
 }
 
-/// The first plan deleted the way on from a snapshot, and was broken off before it came to that; a later one kept the
-/// snapshot after all, as the last state of its interval. `verify` called it damage that nothing led on from there.
+/// The first plan deletes the way on from a snapshot, and is broken off before it comes to that; a later one keeps the
+/// snapshot after all, as the last state of its interval.
 #[test]
 fn what_a_plan_that_was_broken_off_has_deleted_is_known_to_be_removed() {
     let everything = [snapshot(0), range(0, 4), snapshot(4), segment(4, 0), snapshot(9)];
@@ -74,7 +74,10 @@ fn what_a_plan_that_was_broken_off_has_deleted_is_known_to_be_removed() {
     let kept = [snapshot(0), snapshot(9)];
     let done = broken_off.after(&plan(&kept, &[segment(4, 0), snapshot(4)]));
     assert_eq!((ends(&done), done.deleting), (vec![0], false));
-    // And is forgotten with what it led on from.
+    // What was kept in the end stays what it was: nothing says that it may stop there.
+    let whole = [snapshot(0), segment(0, 0), segment(1, 0), snapshot(9)];
+    let doomed = Thinned::default().during(&plan(&whole[3..], &whole[..3]));
+    assert_eq!(ends(&doomed.after(&plan(&whole, &[]))), [0; 0]);
     assert_eq!(ends(&broken_off.after(&plan(&kept[1..], &[snapshot(0)]))), [0; 0]);
 }
 
