@@ -226,7 +226,7 @@ impl Seal {
         self.is_end() && !self.reason.is_empty()
     }
 
-    /// Whether this is a snapshot that no replica needed.
+    /// Whether this is a snapshot that was taken because one was due, and not because a replica needed one.
     #[must_use]
     pub fn is_scheduled(&self) -> bool {
         self.kind == SealKind::Snapshot && [Self::ON_INTERVAL, Self::FOR_RETENTION].contains(&self.reason.as_str())

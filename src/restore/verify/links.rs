@@ -95,10 +95,12 @@ impl Walk {
     }
 
     /// Of two writers who began one generation at the same time in an empty replica, at different indexes, one takes
-    /// its snapshot back, unless it dies before. Nothing follows that one, and the other one was needed.
+    /// its snapshot back, unless it dies before. That one is the first of the history and nothing follows it, and the
+    /// other one was needed.
     fn is_other_beginning(&self, name: ObjectName, seal: &Seal) -> bool {
         let Some((ObjectName::Snapshot(..), before)) = &self.before else { return false };
-        matches!(name, ObjectName::Snapshot(..)) && before.writer != seal.writer && !seal.is_scheduled()
+        let is_second = self.checked.objects == 2 && matches!(name, ObjectName::Snapshot(..));
+        is_second && before.writer != seal.writer && !seal.is_scheduled()
     }
 
     /// The key of the object that should stand between here and the next index.
