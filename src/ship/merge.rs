@@ -312,7 +312,7 @@ async fn put_in_place(
 ) -> Result<Vec<String>, (Error, bool)> {
     let Some((first, others)) = parts.split_first() else { return Ok(Vec::new()) };
     fault_point!("merge-made");
-    let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await.map(|_| ());
+    let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.clone().into()).await.map(|_| ());
     fault_point!("merge-put");
     let keys: Vec<String> = others.iter().filter_map(|part| part.name.key()).collect();
     if end == End::Later {
@@ -327,13 +327,39 @@ async fn put_in_place(
         }
     }
     let Err(error) = done else { return Ok(Vec::new()) };
-    // The first comes last, and only if all others are there: until then the merged object holds everything.
-    for part in parts.iter().rev() {
-        if backend.put_over(&part.name.key().unwrap_or_default(), part.bytes.clone().into()).await.is_err() {
-            return Err((error, false));
+    let undone = undo(backend, (first, others), merged).await;
+    Err((error, undone))
+}
+
+/// Puts everything back. The first comes last, and only if all others are there: until then the merged object holds
+/// everything. Another writer who has come meanwhile deletes what that holds, and goes on behind it.
+async fn undo(backend: &dyn Backend, (first, others): (&Part, &[Part]), merged: Bytes) -> bool {
+    let put = |part: &Part, bytes: Bytes| {
+        let key = part.name.key().unwrap_or_default();
+        async move { backend.put_over(&key, bytes.into()).await.is_ok() }
+    };
+    for part in others.iter().rev() {
+        if !put(part, part.bytes.clone()).await {
+            return false;
         }
     }
-    Err((error, true))
+    if !is_followed_by(backend, first, others).await || !put(first, first.bytes.clone()).await {
+        return false;
+    }
+    if is_followed_by(backend, first, others).await {
+        return true;
+    }
+    // It holds what the other writer has deleted.
+    let _ = put(first, merged).await;
+    false
+}
+
+/// Whether all `others` come behind `first`, and nothing else.
+async fn is_followed_by(backend: &dyn Backend, first: &Part, others: &[Part]) -> bool {
+    let folder = keys::segments(first.name.generation());
+    let Ok(objects) = backend.list(&folder, first.name.key().as_deref()).await else { return false };
+    let there: Result<Vec<_>, Error> = objects.map_ok(|object| ObjectName::parse(&object.key)).try_collect().await;
+    there.is_ok_and(|there| there.into_iter().eq(others.iter().map(|part| Some(part.name))))
 }
 
 async fn delete(backend: &dyn Backend, keys: &[String]) -> Result<(), Error> {
