@@ -111,6 +111,7 @@ impl Database {
             if let Some(watcher) = &watcher {
                 self.start_watching(watcher, &wake);
             }
+            let stopping = *stop.borrow();
             match self.begin(fork.as_ref()).await {
                 Ok(begun) => {
                     let leave = reading.leave_after(begun.attached.took);
@@ -152,7 +153,7 @@ impl Database {
                     failures += 1;
                 }
             }
-            if *stop.borrow() {
+            if stopping {
                 return !behind;
             }
             let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
