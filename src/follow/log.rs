@@ -338,6 +338,7 @@ impl Inner {
             let from = if within { *mark } else { Mark { digest: mark.digest, size: mark.size, ..log.begin } };
             if let Some(commits) = log.next_commits(&from, bytes_max) {
                 log.used = true;
+                let is_last = log.closed && commits.last().is_some_and(|c| c.offset == log.end().offset);
                 return Work::Segment(Box::new(SegmentPlan {
                     generation,
                     index: log.index,
@@ -346,6 +347,7 @@ impl Inner {
                     commits,
                     source: log.source.clone(),
                     rebased: log.rebased,
+                    is_last,
                 }));
             }
             // What is left of this index cannot be shipped, or not yet: never skip it.

@@ -157,6 +157,7 @@ mod tests {
             commits: vec![mark(568, Checksum { first: salt, second: 9 }, 2)],
             source: Source::Memory { start: 32, bytes: Arc::default() },
             rebased: false,
+            is_last: false,
         }
     }
 

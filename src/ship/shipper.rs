@@ -363,10 +363,11 @@ impl Shipper {
     }
 }
 
-/// Whether work does not wait for more commits: because there is enough of it, or because only our memory has it.
+/// Whether work does not wait for more commits: because there is enough of it, because only our memory has it, or
+/// because no more will come in its index.
 fn is_urgent(work: &Work) -> bool {
     let in_memory = |plan: &SegmentPlan| !matches!(plan.source, Source::Wal(_));
-    matches!(work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES || in_memory(plan))
+    matches!(work, Work::Segment(plan) if plan.raw_bytes() >= FULL_BYTES || plan.is_last || in_memory(plan))
 }
 
 /// A segment, ready to be put.

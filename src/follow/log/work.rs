@@ -76,6 +76,8 @@ pub struct SegmentPlan {
     pub source: Source,
     /// Whether its frames need other salts and checksums.
     pub rebased: bool,
+    /// Whether nothing more will come in its index.
+    pub is_last: bool,
 }
 
 impl SegmentPlan {
