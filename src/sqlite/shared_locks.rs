@@ -92,7 +92,7 @@ impl Connection {
     }
 
     fn lock(&self, number: c_int, flags: c_int) -> Result<c_int, Error> {
-        // Asking for it first makes sure that there is shared memory.
+        // Asking for the wal-index first makes sure that there is shared memory.
         self.map_wal_index()?;
         let file = self.file()?;
         // SAFETY: `file` is SQLite's open file (see `file`), and its methods are set. The connection has shared memory,

@@ -92,17 +92,17 @@ impl Checker {
             restored.map_err(|error| format!("{at} cannot be restored: {error}\n{}", around(replica, at)))?;
         oracle.find(pages, least).ok_or_else(|| {
             let number = oracle.last(pages);
-            format!("at {at} is commit {number:?}, and not one that comes after {least}")
+            format!("at {at} is commit {number:?}, and not one that comes after {least}\n{}", around(replica, at))
         })
     }
 
-    /// Some commits of some generation, in their order, must have been made in this order.
+    /// Some commits of some generation, in their order, must have been made in this order, if that can be said.
     pub fn some_commits(
         &self,
         replica: &Frozen,
         oracle: &Oracle,
         random: &mut Rng,
-        keeps_everything: bool,
+        (keeps_everything, keeps_order): (bool, bool),
     ) -> Result<(), String> {
         let all: Vec<Commit> = commits(replica).into_iter().collect();
         if all.is_empty() {
@@ -116,7 +116,7 @@ impl Checker {
         let mut least = 0;
         for (generation, index, offset) in chosen.into_iter().map(|at| of_it[at]) {
             match self.at(replica, oracle, Position { generation, index, offset }, least) {
-                Ok(number) => least = number,
+                Ok(number) => least = if keeps_order { number } else { 0 },
                 Err(error) if !keeps_everything && error.contains("cannot be restored") => {}
                 Err(error) => return Err(error),
             }

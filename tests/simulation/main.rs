@@ -28,9 +28,9 @@ const FIRST_SEED: u64 = 1;
 const SEEDS: u64 = 30;
 const HARMFUL: u64 = 10;
 /// Seeds that have found something, and are no longer among the first.
-const FOUND: [u64; 28] = [
+const FOUND: [u64; 33] = [
     80, 129, 135, 138, 263, 271, 284, 295, 300, 428, 507, 592, 1048, 1053, 1084, 1243, 2043, 2070, 2245, 6515, 12839,
-    16175, 17436, 20131, 20680, 35348, 40891, 47656,
+    16175, 17436, 20131, 20680, 35348, 40891, 43177, 46522, 46807, 47414, 47656, 48407,
 ];
 
 fn number(name: &str) -> Option<u64> {

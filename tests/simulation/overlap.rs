@@ -29,6 +29,7 @@ impl World {
             return Ok(());
         };
         self.trace.add("world", "another machine begins with a copy of the disk, and this one goes on");
+        self.has_parted = true;
         let app = self.app.borrow().another();
         let before = std::mem::replace(&mut self.app, Rc::new(RefCell::new(app)));
         let mut old = Old { app: before, replicator };
