@@ -1,8 +1,8 @@
 //! What stands beside merged objects: segments that a merge has left.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lightship::history::{Target, covers};
 use lightship::restore::{NamedBackend, RestoreRequest, Silent, restore};
@@ -95,5 +95,44 @@ async fn an_undo_that_fails_leaves_the_merged_object_where_it_is() {
         for commit in 1..=stage.commits {
             stage.check(commit).await;
         }
+    }
+}
+
+/// A merge fails, and while it is undone another writer, who has seen the merged object, removes the last segment
+/// beside it. Were the merged object replaced by its first segment then, the commits of the last one would be lost.
+#[tokio::test]
+async fn a_merge_that_another_writer_has_relied_on_is_not_undone() {
+    let mut stage = Stage::new();
+    let (deletions, replica) = (AtomicU8::new(0), stage.replica());
+    let (last, removed) = (Mutex::new(None), Arc::new(AtomicBool::new(false)));
+    let noticed = Arc::clone(&removed);
+    let backend = Faulty::new(Arc::clone(&stage.backend), move |call| match call.operation {
+        Operation::Delete => {
+            let fails = deletions.fetch_add(1, Ordering::SeqCst) == 1;
+            fails.then_some(Fault::Before(ErrorKind::Unavailable))
+        }
+        // What is put first is the last segment.
+        Operation::Put if deletions.load(Ordering::SeqCst) >= 2 && !noticed.load(Ordering::SeqCst) => {
+            let mut last = last.lock().unwrap();
+            match last.take() {
+                None => *last = Some(call.key.to_owned()),
+                Some(key) => {
+                    std::fs::remove_file(replica.join(key)).unwrap();
+                    noticed.store(true, Ordering::SeqCst);
+                }
+            }
+            None
+        }
+        _ => None,
+    });
+    let mut running = stage.start_on(Arc::new(backend)).await;
+    for _ in 0..20 {
+        stage.commit(&mut running).await;
+    }
+    running.stop().await;
+    assert!(removed.load(Ordering::SeqCst), "a merge was undone");
+    assert_sound(&stage).await;
+    for commit in 1..=stage.commits {
+        stage.check(commit).await;
     }
 }

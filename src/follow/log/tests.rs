@@ -52,6 +52,20 @@ fn log() -> CommitLog {
     log
 }
 
+/// Nothing is worth waiting for behind it.
+#[test]
+fn the_last_segment_of_a_closed_index_says_so() {
+    let log = log();
+    let is_last = |bytes_max| match log.work(0, bytes_max) {
+        Work::Segment(plan) => plan.is_last,
+        other => panic!("{other:?}"),
+    };
+    assert!(!is_last(1 << 20), "more may come");
+    log.close_index();
+    assert!(!is_last(50_000), "more is there");
+    assert!(is_last(1 << 20));
+}
+
 /// Nothing is put to it, nothing that it may need is forgotten, and nobody says that it has everything.
 #[test]
 fn a_replica_that_is_believed_to_be_somewhere_is_kept_for_and_not_written_to() {
