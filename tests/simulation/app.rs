@@ -53,6 +53,8 @@ pub struct App {
     clock: WallClock,
     trace: Trace,
     oracle: Rc<RefCell<Oracle>>,
+    /// On which machine it runs.
+    pub machine: u32,
     presence: Presence,
     users: Vec<User>,
     /// What SQLite has said of the database that it must never say.
@@ -76,6 +78,7 @@ impl App {
             clock: clock.clone(),
             trace: trace.clone(),
             oracle: Rc::clone(oracle),
+            machine: 0,
             presence: Presence::default(),
             users: Vec::new(),
             damage: None,
@@ -302,7 +305,7 @@ impl App {
         if let Some(bytes) = read(connection).filter(|bytes| !bytes.is_empty()) {
             let mut oracle = self.oracle.borrow_mut();
             let before = oracle.newest();
-            let number = oracle.note(&bytes);
+            let number = oracle.note(&bytes, self.machine);
             if before != Some(number) {
                 self.trace.add("app", format_args!("committed {number}"));
             }
@@ -323,10 +326,11 @@ impl App {
         Some([("app.db".to_owned(), database)].into_iter().chain(beside).collect())
     }
 
-    /// One that is to work with a copy of the same database.
+    /// One that is to work with a copy of the same database, on another machine.
     pub fn another(&self) -> Self {
-        let clocks = (&self.clock, &self.trace);
-        Self::new(&self.path, Rng::with_seed(self.random.clone().u64(..)), self.habits.clone(), clocks, &self.oracle)
+        let (clocks, random) = ((&self.clock, &self.trace), Rng::with_seed(self.random.clone().u64(..)));
+        let other = Self::new(&self.path, random, self.habits.clone(), clocks, &self.oracle);
+        Self { machine: self.machine + 1, ..other }
     }
 
     /// Commits something. False if somebody is in the way.
@@ -363,7 +367,7 @@ impl App {
         let connection = Connection::open(&self.path).unwrap();
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         let bytes = read(&connection).filter(|bytes| !bytes.is_empty())?;
-        Some(self.oracle.borrow_mut().note(&bytes))
+        Some(self.oracle.borrow_mut().note(&bytes, self.machine))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What must hold of a replica, whatever happened: everything that it holds was committed once, and can be restored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,24 +85,25 @@ impl Checker {
         }
     }
 
-    /// The state at a position must be a commit. Returns its number, the first that is at least `least`.
-    pub fn at(&self, replica: &Frozen, oracle: &Oracle, at: Position, least: usize) -> Result<usize, String> {
+    fn pages_at(&self, replica: &Frozen, at: Position) -> Result<Pages, String> {
         let restored = self.restore(replica, Some(at.generation), Target::Position(at.index, at.offset));
-        let (pages, _) =
-            restored.map_err(|error| format!("{at} cannot be restored: {error}\n{}", around(replica, at)))?;
-        oracle.find(pages, least).ok_or_else(|| {
-            let number = oracle.last(pages);
-            format!("at {at} is commit {number:?}, and not one that comes after {least}\n{}", around(replica, at))
-        })
+        let restored = restored.map(|(pages, _)| pages);
+        restored.map_err(|error| format!("{at} cannot be restored: {error}\n{}", around(replica, at)))
     }
 
-    /// Some commits of some generation, in their order, must have been made in this order, if that can be said.
+    /// The state at a position must be a commit. Returns its number.
+    pub fn at(&self, replica: &Frozen, oracle: &Oracle, at: Position) -> Result<usize, String> {
+        let pages = self.pages_at(replica, at)?;
+        oracle.find(pages, 0).ok_or_else(|| format!("at {at} is no commit\n{}", around(replica, at)))
+    }
+
+    /// Some commits of some generation, in their order, must have been made in this order.
     pub fn some_commits(
         &self,
         replica: &Frozen,
         oracle: &Oracle,
         random: &mut Rng,
-        (keeps_everything, keeps_order): (bool, bool),
+        keeps_everything: bool,
     ) -> Result<(), String> {
         let all: Vec<Commit> = commits(replica).into_iter().collect();
         if all.is_empty() {
@@ -113,12 +114,18 @@ impl Checker {
         let mut chosen: Vec<usize> = (0..3).map(|_| random.usize(0..of_it.len())).collect();
         chosen.sort_unstable();
         chosen.dedup();
-        let mut least = 0;
+        let mut seen = BTreeMap::new();
         for (generation, index, offset) in chosen.into_iter().map(|at| of_it[at]) {
-            match self.at(replica, oracle, Position { generation, index, offset }, least) {
-                Ok(number) => least = if keeps_order { number } else { 0 },
-                Err(error) if !keeps_everything && error.contains("cannot be restored") => {}
+            let at = Position { generation, index, offset };
+            let pages = match self.pages_at(replica, at) {
+                Ok(pages) => pages,
+                Err(_) if !keeps_everything => continue,
                 Err(error) => return Err(error),
+            };
+            if oracle.find_behind(pages, &mut seen).is_none() {
+                let number = oracle.last(pages);
+                let near = around(replica, at);
+                return Err(format!("at {at} is commit {number:?}, which comes before one of {seen:?}\n{near}"));
             }
         }
         Ok(())

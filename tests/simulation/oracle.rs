@@ -1,6 +1,6 @@
 //! Every state that was ever committed, as the digest of its pages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use lightship::segment::{PageHashes, StateDigest, page_hash};
 use lightship::types::{PageNo, PageSize};
@@ -46,19 +46,20 @@ pub fn read(connection: &Connection) -> Option<Vec<u8>> {
 /// What was committed, in this order.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    commits: Vec<Pages>,
+    /// With the machine on which they were made.
+    commits: Vec<(Pages, u32)>,
     numbers: HashMap<Pages, Vec<usize>>,
 }
 
 impl Oracle {
-    /// Takes note of what is committed now, and returns its number; the same if nothing has changed.
-    pub fn note(&mut self, bytes: &[u8]) -> usize {
+    /// Takes note of what is committed now on `machine`, and returns its number; the same if nothing has changed.
+    pub fn note(&mut self, bytes: &[u8], machine: u32) -> usize {
         let mut as_wal = bytes.to_vec();
         // Whoever follows may switch it to WAL mode, which is no commit.
         as_wal[VERSIONS].fill(2);
         let pages = pages_of(&as_wal).expect("SQLite has written it");
-        if self.commits.last() != Some(&pages) {
-            self.commits.push(pages);
+        if self.commits.last().is_none_or(|last| last.0 != pages) {
+            self.commits.push((pages, machine));
             self.numbers.entry(pages).or_default().push(self.commits.len() - 1);
         }
         self.commits.len() - 1
@@ -72,6 +73,15 @@ impl Oracle {
     /// The first commit with these pages that has at least the number `least`.
     pub fn find(&self, pages: Pages, least: usize) -> Option<usize> {
         self.numbers.get(&pages)?.iter().copied().find(|number| *number >= least)
+    }
+
+    /// The first commit with these pages before which `seen` has none that was made on its machine later. Machines
+    /// that have gone on with one disk have no common order: what one has is, for the other, a difference from its own.
+    pub fn find_behind(&self, pages: Pages, seen: &mut BTreeMap<u32, usize>) -> Option<usize> {
+        let is_behind = |number: &usize| seen.get(&self.commits[*number].1).is_none_or(|last| number >= last);
+        let number = self.numbers.get(&pages)?.iter().copied().find(is_behind)?;
+        seen.insert(self.commits[number].1, number);
+        Some(number)
     }
 
     /// Whether it was ever committed.

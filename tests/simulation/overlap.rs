@@ -29,7 +29,6 @@ impl World {
             return Ok(());
         };
         self.trace.add("world", "another machine begins with a copy of the disk, and this one goes on");
-        self.has_parted = true;
         let app = self.app.borrow().another();
         let before = std::mem::replace(&mut self.app, Rc::new(RefCell::new(app)));
         let mut old = Old { app: before, replicator };
@@ -99,7 +98,7 @@ impl World {
             super::check::states(&frozen, &oracle).map_err(of)?;
             store.overwritten().map_or(Ok(()), Err).map_err(of)?;
             let shipped = [mine.get(number), theirs.get(number)].map(|position| position.copied().flatten());
-            let at = |position| self.checker.at(&frozen, &oracle, position, 0).map_err(of);
+            let at = |position| self.checker.at(&frozen, &oracle, position).map_err(of);
             let [mine, theirs] = shipped.map(|position| position.map(at).transpose());
             // The newest state may be that of one which has just been started, and says nothing yet.
             self.checker.newest(&frozen, &oracle, mine?.min(theirs?)).map_err(of)?;
@@ -133,7 +132,7 @@ impl World {
             let (frozen, oracle) = (self.stores[number].frozen(), self.oracle.borrow());
             let of = |what: String| format!("replica r{number}, of the older machine: {what}");
             if let Some(position) = position {
-                self.checker.at(&frozen, &oracle, position, 0).map_err(of)?;
+                self.checker.at(&frozen, &oracle, position).map_err(of)?;
             }
         }
         self.settle()

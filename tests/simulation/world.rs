@@ -49,9 +49,6 @@ pub struct World {
     shipped: Vec<Option<usize>>,
     pub(super) replicator: Option<Replicator>,
     pub(super) checker: Checker,
-    /// Two machines have gone on with one disk. What the one had is, for the other, a difference from what it has, so a
-    /// history need not have the order in which its commits were made.
-    pub(super) has_parted: bool,
     /// The database's folder; a new one whenever the machine is lost.
     home: PathBuf,
     homes: u32,
@@ -146,7 +143,6 @@ impl World {
             shipped,
             replicator: None,
             checker,
-            has_parted: false,
             home,
             homes: 0,
             root,
@@ -336,7 +332,8 @@ impl World {
         }
         self.home = home;
         let clocks = (&self.clock, &self.trace);
-        let app = App::new(&self.path(), self.random.fork(), self.habits.clone(), clocks, &self.oracle);
+        let mut app = App::new(&self.path(), self.random.fork(), self.habits.clone(), clocks, &self.oracle);
+        app.machine = self.app.borrow().machine;
         *self.app.borrow_mut() = app;
         self.app.borrow_mut().open();
     }
@@ -380,7 +377,7 @@ impl World {
         let newest = self.checker.newest(&frozen, &oracle, self.shipped[number]).map_err(of)?;
         if let Some(position) = position {
             let least = self.shipped[number].unwrap_or(0);
-            let at = match self.checker.at(&frozen, &oracle, position, 0) {
+            let at = match self.checker.at(&frozen, &oracle, position) {
                 // The same state may be that of a snapshot, and the way there be deleted.
                 Err(error) if !keeps_everything && error.contains("cannot be restored") => {
                     newest.filter(|newest| *newest >= least).ok_or(error).map_err(of)?
@@ -393,9 +390,7 @@ impl World {
                 self.checker.newest(&frozen, &oracle, self.shipped[number]).map_err(of)?;
             }
         }
-        self.checker
-            .some_commits(&frozen, &oracle, &mut self.random, (keeps_everything, !self.has_parted))
-            .map_err(of)?;
+        self.checker.some_commits(&frozen, &oracle, &mut self.random, keeps_everything).map_err(of)?;
         if thorough || self.random.u32(0..8) == 0 {
             self.checker.verify(&frozen).map_err(of)?;
         }
