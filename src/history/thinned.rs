@@ -35,14 +35,13 @@ struct Stored {
 const VERSION: u32 = 1;
 
 impl Thinned {
-    /// What is true while `plan` is being carried out where `self` was true before. It may be broken off, and a later
-    /// plan may keep what this one lets go, and has lost the way on from.
+    /// What is true while `plan` is being carried out, from where `self` was true to where `after` is. It may be broken
+    /// off, and a later plan may keep what this one lets go, and has lost the way on from.
     #[must_use]
-    pub fn during(&self, plan: &RetentionPlan) -> Self {
-        let after = self.after(plan);
+    pub fn during(&self, plan: &RetentionPlan, after: &Self) -> Self {
         let (mut ends, mut doomed) = (self.ends.clone(), self.doomed.clone());
-        for (generation, more) in after.ends {
-            ends.entry(generation).or_default().extend(more);
+        for (generation, more) in &after.ends {
+            ends.entry(*generation).or_default().extend(more);
         }
         for name in plan.delete.iter().map(|entry| entry.name) {
             doomed.entry(name.generation()).or_default().extend(leaves(&name));
@@ -80,7 +79,7 @@ impl Thinned {
     /// The object's bytes.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let (ends, doomed) = (stored(&self.ends), stored(&self.doomed));
+        let (ends, doomed) = (to_stored(&self.ends), to_stored(&self.doomed));
         let stored = Stored { version: VERSION, before_ms: self.before.0, deleting: self.deleting, ends, doomed };
         serde_json::to_string(&stored).unwrap_or_default()
     }
@@ -89,16 +88,16 @@ impl Thinned {
     #[must_use]
     pub fn from_json(bytes: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(bytes).ok().filter(|stored: &Stored| stored.version == VERSION)?;
-        let (ends, doomed) = (read(stored.ends)?, read(stored.doomed)?);
+        let (ends, doomed) = (from_stored(stored.ends)?, from_stored(stored.doomed)?);
         Some(Self { before: Timestamp(stored.before_ms), deleting: stored.deleting, ends, doomed })
     }
 }
 
-fn stored(places: &BTreeMap<Generation, BTreeSet<Index>>) -> BTreeMap<String, BTreeSet<u32>> {
+fn to_stored(places: &BTreeMap<Generation, BTreeSet<Index>>) -> BTreeMap<String, BTreeSet<u32>> {
     places.iter().map(|(generation, all)| (generation.to_string(), all.iter().map(|i| i.get()).collect())).collect()
 }
 
-fn read(stored: BTreeMap<String, BTreeSet<u32>>) -> Option<BTreeMap<Generation, BTreeSet<Index>>> {
+fn from_stored(stored: BTreeMap<String, BTreeSet<u32>>) -> Option<BTreeMap<Generation, BTreeSet<Index>>> {
     let read = stored.into_iter().map(|(generation, indexes)| {
         let indexes: Option<BTreeSet<Index>> = indexes.into_iter().map(Index::new).collect();
         Some((generation.parse().ok()?, indexes?))

@@ -65,7 +65,7 @@ pub async fn prune(backend: &dyn Backend, plan: &RetentionPlan) -> Result<Pruned
     let before = read_thinned(backend).await?;
     let after = before.after(plan);
     fault_point!("retention-planned");
-    write_thinned(backend, &before.during(plan)).await?;
+    write_thinned(backend, &before.during(plan, &after)).await?;
     fault_point!("retention-announced");
     let mut gone: BTreeSet<String> = BTreeSet::new();
     'batches: for batch in batches(&plan.delete) {

@@ -34,6 +34,12 @@ fn plan(keep: &[ObjectName], delete: &[ObjectName]) -> RetentionPlan {
     }
 }
 
+/// While the first plan of all is being carried out.
+fn during(plan: &RetentionPlan) -> Thinned {
+    let none = Thinned::default();
+    none.during(plan, &none.after(plan))
+}
+
 fn ends(thinned: &Thinned) -> Vec<u32> {
     thinned.ends.get(&GENERATION).into_iter().flatten().map(|index| index.get()).collect()
 }
@@ -69,14 +75,14 @@ fn what_was_missing_before_without_being_removed_stays_missing() {
 #[test]
 fn what_a_plan_that_was_broken_off_has_deleted_is_known_to_be_removed() {
     let everything = [snapshot(0), range(0, 4), snapshot(4), segment(4, 0), snapshot(9)];
-    let broken_off = Thinned::default().during(&plan(&everything[4..], &everything[..4]));
+    let broken_off = during(&plan(&everything[4..], &everything[..4]));
     assert!(broken_off.deleting);
     let kept = [snapshot(0), snapshot(9)];
     let done = broken_off.after(&plan(&kept, &[segment(4, 0), snapshot(4)]));
     assert_eq!((ends(&done), done.deleting), (vec![0], false));
     // What was kept in the end stays what it was: nothing says that it may stop there.
     let whole = [snapshot(0), segment(0, 0), segment(1, 0), snapshot(9)];
-    let doomed = Thinned::default().during(&plan(&whole[3..], &whole[..3]));
+    let doomed = during(&plan(&whole[3..], &whole[..3]));
     assert_eq!(ends(&doomed.after(&plan(&whole, &[]))), [0; 0]);
     assert_eq!(ends(&broken_off.after(&plan(&kept[1..], &[snapshot(0)]))), [0; 0]);
 }
