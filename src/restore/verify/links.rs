@@ -27,7 +27,9 @@ impl Walk {
             // So that Litestream finds the snapshot behind a gap, the index before it is taken too.
             _ if self.is_gap_filler(seal) => {
                 // It repeats the state before the gap, of which retention may have left nothing.
-                self.hashes = self.hashes.take().filter(|_| self.at == At::Gap);
+                if self.at != At::Gap {
+                    self.hashes = None;
+                }
                 return;
             }
             // What comes behind a gap continues nothing.
@@ -149,9 +151,12 @@ impl Walk {
         body: ArrivalBody,
     ) -> Result<(), VerifyError> {
         if let Some(index) = self.beginning().filter(|index| !self.reached.contains(index)) {
-            // An index that is kept in part ends in another state.
-            let is_cut = self.is_open() && self.may_end_here(seal.time);
-            self.note_state(index, self.hashes.clone().filter(|_| !is_cut));
+            if self.is_open() && self.may_end_here(seal.time) {
+                // An index that is kept in part ends in another state.
+                self.note_state(index, None);
+            } else {
+                self.reach(index);
+            }
         }
         let base = self.states.get(&range.from).cloned().flatten();
         if !self.reached.contains(&range.from) && !self.may_be_missing(seal.time) && self.at != At::Unknown {
