@@ -85,16 +85,20 @@ async fn an_undo_that_fails_leaves_the_merged_object_where_it_is() {
             }
             _ => None,
         });
-        let mut running = stage.start_on(Arc::new(backend)).await;
-        for _ in 0..20 {
-            stage.commit(&mut running).await;
-        }
-        running.stop().await;
+        assert_nothing_is_lost(&mut stage, backend).await;
         assert!(failed.load(Ordering::SeqCst), "the store has failed twice");
-        assert_sound(&stage).await;
-        for commit in 1..=stage.commits {
-            stage.check(commit).await;
-        }
+    }
+}
+
+async fn assert_nothing_is_lost(stage: &mut Stage, backend: Faulty) {
+    let mut running = stage.start_on(Arc::new(backend)).await;
+    for _ in 0..20 {
+        stage.commit(&mut running).await;
+    }
+    running.stop().await;
+    assert_sound(stage).await;
+    for commit in 1..=stage.commits {
+        stage.check(commit).await;
     }
 }
 
@@ -125,14 +129,6 @@ async fn a_merge_that_another_writer_has_relied_on_is_not_undone() {
         }
         _ => None,
     });
-    let mut running = stage.start_on(Arc::new(backend)).await;
-    for _ in 0..20 {
-        stage.commit(&mut running).await;
-    }
-    running.stop().await;
+    assert_nothing_is_lost(&mut stage, backend).await;
     assert!(removed.load(Ordering::SeqCst), "a merge was undone");
-    assert_sound(&stage).await;
-    for commit in 1..=stage.commits {
-        stage.check(commit).await;
-    }
 }
