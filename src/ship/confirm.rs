@@ -7,7 +7,8 @@
 use std::sync::PoisonError;
 
 use super::bridge::bridge;
-use super::merge::{Merging, clear_leftovers};
+use super::leftovers::clear_leftovers;
+use super::merge::Merging;
 use super::resume::{end_of, newest_time};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, ResumePoint};

@@ -5,23 +5,27 @@
 //! stands last always tells where the history ends. In between, a reader finds segments that the merged object covers.
 //! Litestream appends them blindly; behind the end of an index that is harmless, because their checksums do not fit
 //! there. In the index that is still growing, therefore, only segments up to its very end are merged, nothing is
-//! shipped meanwhile, and what an interruption left is removed before anything is shipped ([`clear_leftovers`]).
+//! shipped meanwhile, and what an interruption left is removed as soon as the store can ([`clear_leftovers`]). A store
+//! that refuses deletions is recognised before anything is put.
 //! Where requests are paid for, what was merged of two finished indexes is deleted by one.
+//!
+//! Invariant: an object is replaced only by one that holds it. So what a merged object covers may be deleted by anybody
+//! who has seen it, however late; and a merge that cannot be finished is not undone.
 
 use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fault_points::fault_point;
-use futures::TryStreamExt;
 use replica_backends::{Backend, Error, ErrorKind};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Shipper;
-use super::claim::read_own_seal;
-use crate::history::{ObjectName, covers, keys};
+use super::leftovers::clear_leftovers;
+use crate::history::{ObjectName, keys};
 use crate::host;
 use crate::segment;
-use crate::types::{Generation, Index, Offset};
+use crate::types::{Generation, Index};
 
 /// So many neighbours of about the same number of segments are merged while their index grows: every byte is written
 /// once more for each power of this in the number of segments.
@@ -32,11 +36,9 @@ const KEPT_RAW_BYTES: u64 = 4 << 20;
 /// it again.
 const SMALL_RAW_BYTES: u64 = 128 << 10;
 /// The segments of so many finished indexes are deleted together where requests are paid for.
-const DELETED_TOGETHER: usize = 2;
-/// Leftovers may be in so many indexes: in those whose segments wait to be deleted, and in the one that grows.
-const UNCLEAN_INDEXES: u32 = DELETED_TOGETHER as u32 + 1;
-/// So many objects at the end of an index are looked at for leftovers.
-const LEFTOVERS_MAX: usize = 64;
+pub(super) const DELETED_TOGETHER: usize = 2;
+/// Leftovers that could not be removed are looked for again after so long: it takes a request for each object.
+const CLEAR_AGAIN: Duration = Duration::from_secs(10);
 
 /// An object of the replica, as it was put.
 #[derive(Debug, Clone)]
@@ -84,6 +86,15 @@ enum End {
     Later,
 }
 
+/// An index in which there may be segments that a merged one covers.
+#[derive(Debug, Clone, Copy)]
+struct Unclean {
+    generation: Generation,
+    index: Index,
+    /// When they are to be looked for.
+    due: Instant,
+}
+
 /// What one replica's shipper keeps for merging.
 #[derive(Debug, Default)]
 pub struct Merges {
@@ -92,8 +103,10 @@ pub struct Merges {
     run: Run,
     /// Of indexes that are finished.
     finished: Vec<Run>,
-    /// In this index, an attempt to merge may have left segments that a merged one covers.
-    unclean: Option<(Generation, Index)>,
+    /// A deletion has been answered, so deletions are allowed.
+    may_delete: bool,
+    /// What an attempt to merge may have left.
+    unclean: Option<Unclean>,
     /// Segments of finished indexes that are merged, and not deleted yet; one entry an index.
     covered: Vec<Vec<String>>,
     /// Merges of finished indexes, and deletions; with the segments that are still to be deleted.
@@ -116,9 +129,14 @@ impl Merges {
     fn note(&mut self, done: Result<Result<Vec<String>, NotMerged>, JoinError>) {
         match done {
             Ok(Ok(covered)) if !covered.is_empty() => self.covered.push(covered),
-            Ok(Err(NotMerged { is_refused: true, .. })) => self.merging = Merging::Never,
             // What cannot be merged or deleted now is left as it is; behind the end of an index leftovers do no harm.
-            Ok(Ok(_) | Err(_)) | Err(_) => {}
+            Ok(Ok(_)) | Err(_) => {}
+            Ok(Err(not)) => {
+                if not.is_refused {
+                    self.merging = Merging::Never;
+                }
+                self.unclean = not.unclean.or(self.unclean);
+            }
         }
     }
 
@@ -177,26 +195,31 @@ impl Shipper {
     /// segments are merged at once, which takes two requests and is seldom.
     pub(super) async fn merge(&self) {
         self.merge_finished(End::Later);
-        let unclean = self.merging().unclean;
-        if let Some((generation, index)) = unclean
-            && clear_leftovers(self.backend.as_ref(), generation, index).await.is_ok()
-        {
-            self.merging().unclean = None;
-        }
+        self.clear(host::now()).await;
         while let Some(run) = self.take_due() {
+            if !self.may_delete(&run).await {
+                break;
+            }
             let merged = self.merge_run(run, End::Here).await.map(|(part, _)| part);
             let mut merging = self.merging();
             match merged {
                 Ok(part) => merging.run.push(part),
                 Err(not) => {
                     merging.run = Run::default();
-                    if not.is_refused {
-                        merging.merging = Merging::Never;
-                    }
-                    merging.unclean = not.unclean.or(merging.unclean);
+                    merging.note(Ok(Err(not)));
                 }
             }
         }
+    }
+
+    /// Removes what merges have left, if it is to be looked for at `now`.
+    async fn clear(&self, now: Instant) {
+        let due = self.merging().unclean.filter(|unclean| unclean.due <= now);
+        let Some(Unclean { generation, index, .. }) = due else { return };
+        let cleared = clear_leftovers(self.backend.as_ref(), generation, index).await;
+        // A store that refuses will do so again.
+        let again = cleared.is_err_and(|error| error.kind() != ErrorKind::PermissionDenied);
+        self.merging().unclean = again.then(|| Unclean { generation, index, due: host::now() + CLEAR_AGAIN });
     }
 
     fn take_due(&self) -> Option<Vec<Part>> {
@@ -231,22 +254,19 @@ impl Shipper {
     /// and nothing is shipped before this is done.
     pub(super) async fn merge_all(&self) {
         self.merge_finished(End::Later);
-        let mut tasks = {
-            let mut merging = self.merging();
-            let run = std::mem::take(&mut merging.run);
-            if is_worth_it(&run.parts) {
-                merging.finished.push(run);
-            }
-            drop(merging);
-            self.merge_finished(End::Here);
-            std::mem::take(&mut self.merging().tasks)
-        };
+        let run = std::mem::take(&mut self.merging().run);
+        if is_worth_it(&run.parts) && self.may_delete(&run.parts).await {
+            self.merging().finished.push(run);
+        }
+        self.merge_finished(End::Here);
+        let mut tasks = std::mem::take(&mut self.merging().tasks);
         while let Some(done) = tasks.join_next().await {
             self.merging().note(done);
         }
         let covered = std::mem::take(&mut self.merging().covered).concat();
         let deleted = self.delete_covered(covered).await;
         self.merging().note(Ok(deleted));
+        self.clear(host::now() + CLEAR_AGAIN).await;
     }
 
     /// Deletes segments of finished indexes that are merged. Nothing is left to be deleted then.
@@ -277,14 +297,29 @@ impl Shipper {
             NotMerged::default()
         })?;
         let put = put_in_place(self.backend.as_ref(), &parts, end, bytes.clone()).await;
-        let covered = put.map_err(|(error, undone)| {
+        let covered = put.map_err(|error| {
             self.say_not_merged(first, &error);
-            let unclean = (!undone).then_some((first.name.generation(), first.name.index()));
+            let (generation, index) = (first.name.generation(), first.name.index());
+            let unclean = (end == End::Here).then(|| Unclean { generation, index, due: host::now() });
             NotMerged { is_refused: error.kind() == ErrorKind::PermissionDenied, unclean }
         })?;
         tracing::debug!(db = %self.database, replica = %self.name, first = ?first.name, parts = parts.len(),
             "segments merged");
         Ok((Part { name: first.name, bytes, raw_bytes, segments, tier: tier.unwrap_or(0) + 1 }, covered))
+    }
+
+    /// Whether the store lets us delete: asked once, with a name that no object has.
+    async fn may_delete(&self, parts: &[Part]) -> bool {
+        let Some(first) = parts.first().filter(|_| !self.merging().may_delete) else { return true };
+        let probe = format!("{}delete-probe", keys::segments(first.name.generation()));
+        let Err(error) = delete(self.backend.as_ref(), &[probe]).await else {
+            self.merging().may_delete = true;
+            return true;
+        };
+        self.say_not_merged(first, &error);
+        let is_refused = error.kind() == ErrorKind::PermissionDenied;
+        self.merging().note(Ok(Err(NotMerged { is_refused, unclean: None })));
+        false
     }
 
     fn say_not_merged(&self, first: &Part, error: &dyn std::fmt::Display) {
@@ -299,67 +334,27 @@ struct NotMerged {
     /// The replica forbids it.
     is_refused: bool,
     /// The merged object may stand beside what it was made of.
-    unclean: Option<(Generation, Index)>,
+    unclean: Option<Unclean>,
 }
 
-/// Returns what is to be deleted. At the end of the history nothing is: there it is done at once, and everything is put
-/// back if it cannot be done; if that fails too, the error comes with false.
-async fn put_in_place(
-    backend: &dyn Backend,
-    parts: &[Part],
-    end: End,
-    merged: Bytes,
-) -> Result<Vec<String>, (Error, bool)> {
+/// Returns what is to be deleted. At the end of the history nothing is: there it is done at once. Whatever fails, the
+/// merged object stays where it is.
+async fn put_in_place(backend: &dyn Backend, parts: &[Part], end: End, merged: Bytes) -> Result<Vec<String>, Error> {
     let Some((first, others)) = parts.split_first() else { return Ok(Vec::new()) };
     fault_point!("merge-made");
-    let mut done = backend.put_over(&first.name.key().unwrap_or_default(), merged.clone().into()).await.map(|_| ());
+    backend.put_over(&first.name.key().unwrap_or_default(), merged.into()).await?;
     fault_point!("merge-put");
     let keys: Vec<String> = others.iter().filter_map(|part| part.name.key()).collect();
     if end == End::Later {
         // Beside the merged object the others do no harm.
-        return done.map(|()| keys).map_err(|error| (error, true));
+        return Ok(keys);
     }
     // At the end of the history the last one goes last: until then it tells where that is.
     let (rest, last) = keys.split_at(keys.len().saturating_sub(1));
     for batch in [rest, last] {
-        if done.is_ok() {
-            done = delete(backend, batch).await;
-        }
+        delete(backend, batch).await?;
     }
-    let Err(error) = done else { return Ok(Vec::new()) };
-    let undone = undo(backend, (first, others), merged).await;
-    Err((error, undone))
-}
-
-/// Puts everything back. The first comes last, and only if all others are there: until then the merged object holds
-/// everything. Another writer who has come meanwhile deletes what that holds, and goes on behind it.
-async fn undo(backend: &dyn Backend, (first, others): (&Part, &[Part]), merged: Bytes) -> bool {
-    let put = |part: &Part, bytes: Bytes| {
-        let key = part.name.key().unwrap_or_default();
-        async move { backend.put_over(&key, bytes.into()).await.is_ok() }
-    };
-    for part in others.iter().rev() {
-        if !put(part, part.bytes.clone()).await {
-            return false;
-        }
-    }
-    if !is_followed_by(backend, first, others).await || !put(first, first.bytes.clone()).await {
-        return false;
-    }
-    if is_followed_by(backend, first, others).await {
-        return true;
-    }
-    // It holds what the other writer has deleted.
-    let _ = put(first, merged).await;
-    false
-}
-
-/// Whether all `others` come behind `first`, and nothing else.
-async fn is_followed_by(backend: &dyn Backend, first: &Part, others: &[Part]) -> bool {
-    let folder = keys::segments(first.name.generation());
-    let Ok(objects) = backend.list(&folder, first.name.key().as_deref()).await else { return false };
-    let there: Result<Vec<_>, Error> = objects.map_ok(|object| ObjectName::parse(&object.key)).try_collect().await;
-    there.is_ok_and(|there| there.into_iter().eq(others.iter().map(|part| Some(part.name))))
+    Ok(Vec::new())
 }
 
 async fn delete(backend: &dyn Backend, keys: &[String]) -> Result<(), Error> {
@@ -371,49 +366,10 @@ async fn delete(backend: &dyn Backend, keys: &[String]) -> Result<(), Error> {
     deleted
 }
 
-/// Removes the segments of the last indexes up to `index` that a merged one covers: a merge was interrupted.
-///
-/// # Errors
-/// Those of the store.
-pub async fn clear_leftovers(backend: &dyn Backend, generation: Generation, index: Index) -> Result<usize, Error> {
-    let before = index.get().checked_sub(UNCLEAN_INDEXES).and_then(Index::new);
-    let after = before.and_then(|before| ObjectName::Segment(generation, before, Offset(Offset::LIMIT.0 - 1)).key());
-    let folder = keys::segments(generation);
-    let mut objects = backend.list(&folder, after.as_deref()).await?;
-    let mut names: Vec<ObjectName> = Vec::new();
-    while let Some(object) = objects.try_next().await? {
-        names.extend(ObjectName::parse(&object.key));
-    }
-    let mut removed = 0;
-    for group in names.chunk_by(|a, b| a.index() == b.index()).filter(|group| group.len() > 1) {
-        removed += clear_index(backend, &group[group.len().saturating_sub(LEFTOVERS_MAX)..]).await?;
-    }
-    Ok(removed)
-}
-
-async fn clear_index(backend: &dyn Backend, names: &[ObjectName]) -> Result<usize, Error> {
-    let keys: Vec<String> = names.iter().filter_map(ObjectName::key).collect();
-    let seals = futures::future::try_join_all(keys.iter().map(|key| read_own_seal(backend, key))).await?;
-    let (mut outer, mut covered) = (None, Vec::new());
-    for (key, seal) in keys.into_iter().zip(&seals) {
-        match (outer, seal) {
-            (Some(outer), Some(inner)) if covers(outer, inner) => covered.push(key),
-            (_, seal) => outer = seal.as_ref(),
-        }
-    }
-    for key in &covered {
-        fault_point!("leftovers-found");
-        for deleted in backend.delete(std::slice::from_ref(key)).await {
-            deleted?;
-        }
-        fault_point!("leftovers-deleting");
-    }
-    Ok(covered.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Offset;
 
     /// How many objects are due to become one after so many segments of such a size, and how many at the index's end.
     fn due(segments: u64, raw_bytes: u64) -> (usize, usize) {

@@ -4,6 +4,7 @@ mod bridge;
 mod claim;
 mod confirm;
 mod end;
+mod leftovers;
 mod merge;
 mod prune;
 mod range;
@@ -17,7 +18,8 @@ mod take_over;
 mod unfinished;
 
 pub use bridge::{Unbridged, bridge};
-pub use merge::{Merges, Merging, clear_leftovers};
+pub use leftovers::clear_leftovers;
+pub use merge::{Merges, Merging};
 pub use prune::{Pruned, prune};
 pub use resume::{Found, HistoryEnd, find_end};
 pub use shipper::{Conflict, Shipper};

@@ -82,7 +82,7 @@ fn assert_no_leftovers(stage: &Stage) {
 
 #[tokio::test]
 async fn a_merge_of_the_growing_index_may_die_in_any_step() {
-    for step in 1..=6 {
+    for step in 1..=7 {
         die_in(step, false).await;
         die_in(step, true).await;
     }

@@ -1,15 +1,18 @@
 //! What stands beside merged objects: segments that a merge has left.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lightship::history::{Target, covers};
 use lightship::restore::{NamedBackend, RestoreRequest, Silent, restore};
 use lightship::segment::{Seal, Tail};
+use lightship::types::Generation;
 use replica_backends::layers::{Fault, Faulty};
 use replica_backends::{ErrorKind, Operation};
 
+use super::assert_litestream_restores;
 use super::stage::{Stage, assert_is_state};
 use super::verify::assert_sound;
 
@@ -60,34 +63,15 @@ async fn a_position_behind_what_a_merge_has_left_is_restored() {
     assert_is_state(&output, commit);
 }
 
-/// A merge fails, and while it is undone the store fails again. The merged object was replaced by its first segment
-/// although another one was not there again, and the commits of that one were lost.
-#[tokio::test]
-async fn an_undo_that_fails_leaves_the_merged_object_where_it_is() {
-    for failing in 2..6 {
-        let mut stage = Stage::new();
-        let (deletions, replica) = (AtomicU8::new(0), stage.replica());
-        let failed = Arc::new(AtomicBool::new(false));
-        let noticed = Arc::clone(&failed);
-        let backend = Faulty::new(Arc::clone(&stage.backend), move |call| match call.operation {
-            Operation::Delete => {
-                let is_last = deletions.fetch_add(1, Ordering::SeqCst) + 1 == failing;
-                is_last.then_some(Fault::Before(ErrorKind::Unavailable))
-            }
-            // What was deleted is put again.
-            Operation::Put
-                if deletions.load(Ordering::SeqCst) >= failing
-                    && !replica.join(call.key).exists()
-                    && call.key.contains("/wal/")
-                    && !noticed.swap(true, Ordering::SeqCst) =>
-            {
-                Some(Fault::Before(ErrorKind::Unavailable))
-            }
-            _ => None,
-        });
-        assert_nothing_is_lost(&mut stage, backend).await;
-        assert!(failed.load(Ordering::SeqCst), "the store has failed twice");
-    }
+/// What stands beside merged objects, and is in them.
+fn covered(replica: &Path) -> Vec<PathBuf> {
+    let folder = replica.join("generations").join(Generation(7).to_string()).join("wal");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "lz4"));
+    paths.sort_unstable();
+    let seals: Vec<Seal> = paths.iter().map(|path| seal(&std::fs::read(path).unwrap())).collect();
+    let is_covered = |n: usize| seals[..n].iter().any(|outer| covers(outer, &seals[n]));
+    (0..paths.len()).filter(|n| is_covered(*n)).map(|n| paths[n].clone()).collect()
 }
 
 async fn assert_nothing_is_lost(stage: &mut Stage, backend: Faulty) {
@@ -100,35 +84,74 @@ async fn assert_nothing_is_lost(stage: &mut Stage, backend: Faulty) {
     for commit in 1..=stage.commits {
         stage.check(commit).await;
     }
+    assert_eq!(covered(&stage.replica()), Vec::<PathBuf>::new());
+    assert_litestream_restores(stage, stage.commits);
 }
 
-/// A merge fails, and while it is undone another writer, who has seen the merged object, removes the last segment
-/// beside it. Were the merged object replaced by its first segment then, the commits of the last one would be lost.
+/// A merge fails: its segments cannot be deleted, or not all of them. Once the merged object was taken back then, which
+/// lost commits when that failed, too.
 #[tokio::test]
-async fn a_merge_that_another_writer_has_relied_on_is_not_undone() {
-    let mut stage = Stage::new();
-    let (deletions, replica) = (AtomicU8::new(0), stage.replica());
-    let (last, removed) = (Mutex::new(None), Arc::new(AtomicBool::new(false)));
-    let noticed = Arc::clone(&removed);
-    let backend = Faulty::new(Arc::clone(&stage.backend), move |call| match call.operation {
-        Operation::Delete => {
-            let fails = deletions.fetch_add(1, Ordering::SeqCst) == 1;
-            fails.then_some(Fault::Before(ErrorKind::Unavailable))
-        }
-        // What is put first is the last segment.
-        Operation::Put if deletions.load(Ordering::SeqCst) >= 2 && !noticed.load(Ordering::SeqCst) => {
-            let mut last = last.lock().unwrap();
-            match last.take() {
-                None => *last = Some(call.key.to_owned()),
-                Some(key) => {
-                    std::fs::remove_file(replica.join(key)).unwrap();
-                    noticed.store(true, Ordering::SeqCst);
-                }
+async fn what_a_merge_could_not_delete_is_deleted_later() {
+    for failing in 2..6 {
+        let mut stage = Stage::new();
+        let (deletions, replica) = (AtomicU8::new(0), stage.replica());
+        let left = Arc::new(AtomicBool::new(false));
+        let noticed = Arc::clone(&left);
+        let backend = Faulty::new(Arc::clone(&stage.backend), move |call| {
+            let fails = call.operation == Operation::Delete && deletions.fetch_add(1, Ordering::SeqCst) + 1 == failing;
+            if fails && !covered(&replica).is_empty() {
+                noticed.store(true, Ordering::SeqCst);
             }
-            None
+            fails.then_some(Fault::Before(ErrorKind::Unavailable))
+        });
+        assert_nothing_is_lost(&mut stage, backend).await;
+        assert!(left.load(Ordering::SeqCst), "a merge was interrupted");
+    }
+}
+
+/// A merge fails. Another writer has seen the merged object and what it holds, and deletes that some requests later;
+/// or the store does so itself, whose answer was late. If the merged object had been taken back meanwhile, the commits
+/// would be lost.
+#[tokio::test]
+async fn a_merge_that_another_writer_relies_on_is_not_undone() {
+    for later in 0..12 {
+        let mut stage = Stage::new();
+        let (deletions, replica) = (AtomicU8::new(0), stage.replica());
+        let (seen, calls) = (Mutex::new(Vec::new()), AtomicU8::new(0));
+        let deleted = Arc::new(AtomicBool::new(false));
+        let noticed = Arc::clone(&deleted);
+        let backend = Faulty::new(Arc::clone(&stage.backend), move |call| {
+            let mut seen = seen.lock().unwrap();
+            if !seen.is_empty() && calls.fetch_add(1, Ordering::SeqCst) == later {
+                for path in seen.drain(..) {
+                    // It may be gone already.
+                    let _ = std::fs::remove_file(path);
+                }
+                noticed.store(true, Ordering::SeqCst);
+            }
+            let fails = call.operation == Operation::Delete && deletions.fetch_add(1, Ordering::SeqCst) == 1;
+            if fails {
+                *seen = covered(&replica);
+            }
+            fails.then_some(Fault::Before(ErrorKind::Unavailable))
+        });
+        assert_nothing_is_lost(&mut stage, backend).await;
+        assert!(deleted.load(Ordering::SeqCst), "a merge was interrupted");
+    }
+}
+
+/// Litestream would not see what is shipped behind segments that could not be deleted.
+#[tokio::test]
+async fn a_store_that_refuses_deletions_gets_no_merged_object() {
+    let mut stage = Stage::new();
+    let (replica, replaced) = (stage.replica(), Arc::new(AtomicBool::new(false)));
+    let noticed = Arc::clone(&replaced);
+    let backend = Faulty::new(Arc::clone(&stage.backend), move |call| {
+        if call.operation == Operation::Put && replica.join(call.key).exists() {
+            noticed.store(true, Ordering::SeqCst);
         }
-        _ => None,
+        (call.operation == Operation::Delete).then_some(Fault::Before(ErrorKind::PermissionDenied))
     });
     assert_nothing_is_lost(&mut stage, backend).await;
-    assert!(removed.load(Ordering::SeqCst), "a merge was undone");
+    assert!(!replaced.load(Ordering::SeqCst));
 }
