@@ -14,7 +14,7 @@ use crate::sqlite;
 
 /// One thread drives timers and uploads: a commit is on its way soonest without being handed around. Files and SQLite
 /// are worked on by a pool beside it, which is larger than the number of cores because its threads wait for the disk.
-const BLOCKING_THREADS_MAX: usize = 16;
+const BLOCKING_THREADS_MAX: usize = 32;
 
 /// Why replication could not start, or did not end well.
 #[derive(Debug, thiserror::Error)]

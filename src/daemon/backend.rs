@@ -16,19 +16,32 @@ use replica_backends::layers::{Age, Memory};
 use replica_backends::s3::{S3Login as Login, S3Options};
 use replica_backends::sftp::{Host, SftpOptions};
 use replica_backends::webdav::{Server, WebdavOptions};
+use tokio::sync::Semaphore;
 
 use crate::config::{
     AbsLogin, AbsTarget, GcsTarget, ReplicaConfig, ReplicaTarget, S3Login, S3Target, Secret, SftpTarget, WebdavTarget,
 };
 use crate::history::keys::is_never_encrypted;
+use crate::ship::{STREAMS_MAX, Streams};
 
 /// Opens stores. All replicas in one bucket, or on one host, share its client and connections, however many databases
 /// there are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stores {
     buckets: Mutex<HashMap<Options, Arc<Bucket>>>,
     hosts: Mutex<HashMap<SftpOptions, Arc<Host>>>,
     servers: Mutex<HashMap<WebdavOptions, Arc<Server>>>,
+    streams: Mutex<HashMap<Place, Streams>>,
+    of_all: Arc<Semaphore>,
+}
+
+/// What is slow or away as one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Place {
+    Disk,
+    Bucket(Options),
+    Host(SftpOptions),
+    Server(WebdavOptions),
 }
 
 /// What names a bucket, and who logs in there.
@@ -49,7 +62,33 @@ impl Options {
     }
 }
 
+impl Default for Stores {
+    fn default() -> Self {
+        Self {
+            buckets: Mutex::default(),
+            hosts: Mutex::default(),
+            servers: Mutex::default(),
+            streams: Mutex::default(),
+            of_all: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+}
+
 impl Stores {
+    /// How many large uploads may be under way to where `target` is.
+    pub fn streams(&self, target: &ReplicaTarget) -> Streams {
+        let place = match target {
+            ReplicaTarget::File { .. } => Place::Disk,
+            ReplicaTarget::S3(target) => Place::Bucket(Options::S3(s3_options(target))),
+            ReplicaTarget::Gcs(target) => Place::Bucket(Options::Gcs(gcs_options(target))),
+            ReplicaTarget::Abs(target) => Place::Bucket(Options::Azure(azure_options(target))),
+            ReplicaTarget::Sftp(target) => Place::Host(sftp_options(target)),
+            ReplicaTarget::Webdav(target) => Place::Server(webdav_options(target)),
+        };
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.entry(place).or_insert_with(|| Streams::new(&self.of_all)).clone()
+    }
+
     /// Opens the store of `replica` for the database at `database`. `memory` is for those who write encrypted and
     /// cannot read. Nothing is sent yet.
     pub fn open(&self, replica: &ReplicaConfig, database: &Path, memory: Option<Arc<dyn Memory>>) -> Arc<dyn Backend> {

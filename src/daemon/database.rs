@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fault_points::fault_point;
 use replica_backends::Backend;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
@@ -50,8 +50,6 @@ pub struct Database {
     pub limits: Limits,
     /// Where it is shipped to.
     pub replicas: Vec<Replica>,
-    /// How many large uploads of all databases may be under way.
-    pub streams: Arc<Semaphore>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -325,7 +323,7 @@ impl Database {
                 backend,
                 author: author.clone(),
                 sync_interval: replica.sync_interval,
-                streams: Arc::clone(&self.streams),
+                streams: replica.streams.clone(),
                 status: Arc::clone(&replica.status),
                 take_over: Mutex::new(other),
                 merges: Mutex::new(Merges::new(replica.merging)),

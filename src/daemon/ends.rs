@@ -39,7 +39,7 @@ impl Database {
     /// Asks all stores at the same time.
     ///
     /// # Errors
-    /// If none can be read.
+    /// If none can be read: what there is decides whether a snapshot is needed.
     pub(super) async fn find_ends(
         &self,
         backends: &[Arc<dyn Backend>],
@@ -86,7 +86,7 @@ impl Database {
         }
         match failure {
             // If they cannot be read, the clock has to do for a fork.
-            Some(error) if !is_fork && ends.points.iter().all(Option::is_none) => Err(error),
+            Some(error) if !is_fork && ends.unread.len() == self.replicas.len() => Err(error),
             _ => Ok(ends),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use replica_backends::Backend;
 
 use super::retention::Retention;
-use crate::ship::{Merging, ReplicaStatus};
+use crate::ship::{Merging, ReplicaStatus, Streams};
 
 /// Opens the store of a replica; asked again whenever following begins, because a database that appears later decides
 /// what the owner and the modes of its replica are.
@@ -20,6 +20,8 @@ pub struct Replica {
     pub name: String,
     /// The store, for the database at a path.
     pub open: OpenBackend,
+    /// How many large uploads to its store may be under way.
+    pub streams: Streams,
     /// The least time between the beginnings of two uploads.
     pub sync_interval: Duration,
     /// How often a snapshot is taken; `None`: only when one is needed.

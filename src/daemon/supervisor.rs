@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use replica_backends::layers::{AgeKeys, Memory, Meter};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::backend::Stores;
@@ -18,10 +18,6 @@ use crate::history::retention::{Policy, Tier};
 use crate::ship::{Merging, ReplicaStatus};
 use crate::types::SystemClock;
 
-/// Large uploads under way at the same time. Each keeps a thread busy making it, and another is needed to store it:
-/// this has to stay well below the number of threads that may block.
-const STREAMS_MAX: usize = 4;
-
 /// Replicates everything that `config` names until `stop` turns true.
 ///
 /// Returns whether every replica has everything that was captured.
@@ -33,12 +29,11 @@ pub async fn run(config: &Config, mut stop: watch::Receiver<bool>) -> bool {
             None
         }
     };
-    let streams = Arc::new(Semaphore::new(STREAMS_MAX));
     let stores = Arc::new(Stores::default());
     let mut databases = JoinSet::new();
     for database in &config.databases {
         announce(database);
-        databases.spawn(to_database(database, &streams, &stores).run(watcher.clone(), stop.clone()));
+        databases.spawn(to_database(database, &stores).run(watcher.clone(), stop.clone()));
     }
     if databases.is_empty() {
         // Nothing to do, but a command may run beside us. An error means that nobody can stop us any more.
@@ -80,7 +75,7 @@ fn announce(database: &DatabaseConfig) {
     }
 }
 
-fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>, stores: &Arc<Stores>) -> Database {
+fn to_database(config: &DatabaseConfig, stores: &Arc<Stores>) -> Database {
     Database {
         path: config.path.clone(),
         meta_path: config.meta_path.clone(),
@@ -95,7 +90,6 @@ fn to_database(config: &DatabaseConfig, streams: &Arc<Semaphore>, stores: &Arc<S
             ..Limits::default()
         },
         replicas: config.replicas.iter().map(|replica| to_replica(config, replica, stores)).collect(),
-        streams: Arc::clone(streams),
         clock: Arc::new(SystemClock),
     }
 }
@@ -124,6 +118,7 @@ fn merging(database: &DatabaseConfig, replica: &ReplicaConfig) -> Merging {
 }
 
 fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<Stores>) -> Replica {
+    let streams = stores.streams(&config.target);
     let (replica, meta_path, stores) = (config.clone(), database.meta_path.clone(), Arc::clone(stores));
     let is_blind = is_blind(&config.age);
     let status = ReplicaStatus::default();
@@ -135,6 +130,7 @@ fn to_replica(database: &DatabaseConfig, config: &ReplicaConfig, stores: &Arc<St
             let memory = is_blind.then(|| Arc::new(Remembered::open(&meta_path, &replica.name)) as Arc<dyn Memory>);
             Arc::new(Meter::counting(stores.open(&replica, database, memory), &tally))
         }),
+        streams,
         sync_interval: config.sync_interval,
         snapshot_interval: config.snapshot_interval,
         merging: merging(database, config),

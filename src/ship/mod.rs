@@ -14,6 +14,7 @@ mod shipper;
 mod snapshot;
 mod status;
 mod stream;
+mod streams;
 mod take_over;
 mod unfinished;
 
@@ -24,6 +25,7 @@ pub use prune::{Pruned, prune};
 pub use resume::{Found, HistoryEnd, find_end};
 pub use shipper::{Conflict, Shipper};
 pub use status::{Failing, ReplicaStatus, Verdict};
+pub use streams::{STREAMS_MAX, Streams};
 pub use unfinished::abort_stale;
 
 use crate::types::{Position, WriterId};

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use fault_points::fault_point;
 use replica_backends::{Backend, Body, Error, ErrorKind};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time;
 
 use super::claim::read_own_seal;
 use super::end::Site;
 use super::merge::{Merges, Merging};
 use super::status::ReplicaStatus;
+use super::streams::Streams;
 use super::{Author, range, segment, snapshot};
 use crate::follow::log::ReplicaNo;
 use crate::follow::{CommitLog, Mark, SegmentPlan, SnapshotTicket, Source, Work};
@@ -70,8 +71,8 @@ pub struct Shipper {
     pub author: Author,
     /// The least time between the beginnings of two uploads.
     pub sync_interval: Duration,
-    /// How many large uploads of all databases may be under way.
-    pub streams: Arc<Semaphore>,
+    /// How many large uploads may be under way.
+    pub streams: Streams,
     /// Where progress is told.
     pub status: Arc<Mutex<ReplicaStatus>>,
     /// The last object of another writer, whose index is to be ended before anything is put.
@@ -157,6 +158,11 @@ impl Shipper {
                 Ok(())
             }
             Work::Snapshot(ticket) => {
+                // While it is waited for, the log may withdraw the ticket.
+                let offered = Arc::downgrade(&ticket);
+                drop(ticket);
+                let _permit = self.streams.begin().await;
+                let Some(ticket) = offered.upgrade() else { return Ok(()) };
                 let site = self.end_before_gap(&ticket).await?;
                 match site {
                     Site::Free | Site::Empty => self.ship_snapshot(&ticket).await?,
@@ -234,7 +240,7 @@ impl Shipper {
         let (for_encoder, author) = (Arc::clone(ticket), self.author.clone());
         let body = host::blocking(move || snapshot::body(&for_encoder, &author)).await;
         let body = body.map_err(Failure::other)?.map_err(Failure::other)?;
-        match self.put(&name, body).await? {
+        match self.put_permitted(&name, body).await? {
             Stored::New => {}
             Stored::Before(seal) if seal.digest_after == ticket.digest => {}
             Stored::Before(seal) => return Err(self.conflict(&name, Some(&seal))),
@@ -255,7 +261,10 @@ impl Shipper {
             if shipper.backend.head(&key).await.is_ok() {
                 // From before a restart: asking costs less than to upload it in vain.
                 shipper.log.note_snapshot(shipper.replica, &ticket);
-            } else if let Err(failure) = shipper.ship_snapshot(&ticket).await {
+                return;
+            }
+            let _permit = shipper.streams.begin().await;
+            if let Err(failure) = shipper.ship_snapshot(&ticket).await {
                 tracing::warn!(db = %shipper.database, replica = %shipper.name, error = %failure,
                     "cannot write the scheduled snapshot; trying again when the next is due");
             }
@@ -306,7 +315,7 @@ impl Shipper {
             database: self.database.clone(),
             backend: Arc::clone(&self.backend),
             author: self.author.clone(),
-            streams: Arc::clone(&self.streams),
+            streams: self.streams.clone(),
             status: Arc::clone(&self.status),
             take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Never)),
@@ -316,9 +325,12 @@ impl Shipper {
     }
 
     async fn put(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
+        let _permit = if body.as_bytes().is_none() { self.streams.begin().await } else { None };
+        self.put_permitted(name, body).await
+    }
+
+    async fn put_permitted(&self, name: &ObjectName, body: Body) -> Result<Stored, Failure> {
         let Some(key) = name.key() else { return Err(self.conflict(name, None)) };
-        // Never closed, so a permit is a matter of time.
-        let _permit = if body.as_bytes().is_none() { self.streams.acquire().await.ok() } else { None };
         match self.backend.put_new(&key, body).await {
             Ok(_) => Ok(Stored::New),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {

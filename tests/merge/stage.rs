@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lightship::follow::{Baseline, Follower, Limits, attach};
 use lightship::restore::{NamedBackend, Progress, RestoreReport, RestoreRequest, restore};
-use lightship::ship::{Author, Merges, Merging, ReplicaStatus, Shipper};
+use lightship::ship::{Author, Merges, Merging, ReplicaStatus, STREAMS_MAX, Shipper, Streams};
 use lightship::types::{Generation, Timestamp, WriterId};
 use replica_backends::Backend;
 use replica_backends::file::FileBackend;
@@ -106,7 +106,7 @@ impl Stage {
             backend,
             author: Author::new(WriterId(1)),
             sync_interval: Duration::ZERO,
-            streams: Arc::new(Semaphore::new(4)),
+            streams: Streams::new(&Arc::new(Semaphore::new(STREAMS_MAX))),
             status: Arc::new(Mutex::new(ReplicaStatus::default())),
             take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Growing)),

@@ -10,7 +10,7 @@ use lightship::daemon::{Database, Replica, Retention, grace_of};
 use lightship::follow::Limits;
 use lightship::history::retention::{Policy, Tier};
 use lightship::host;
-use lightship::ship::{Merging, ReplicaStatus};
+use lightship::ship::{Merging, ReplicaStatus, STREAMS_MAX, Streams};
 use lightship::types::Position;
 use replica_backends::Backend;
 use tokio::runtime::{Builder, Runtime};
@@ -89,7 +89,6 @@ impl Settings {
             convert_to_wal: true,
             limits: self.limits.clone(),
             replicas: replicas.map(|(number, (settings, store))| settings.replica(number, store)).collect(),
-            streams: Arc::new(Semaphore::new(4)),
             clock: Arc::new(clock.clone()),
         }
     }
@@ -117,6 +116,7 @@ impl ReplicaSettings {
         Replica {
             name: format!("r{number}"),
             open: Arc::new(move |_| Arc::clone(&store)),
+            streams: Streams::new(&Arc::new(Semaphore::new(STREAMS_MAX))),
             sync_interval: self.sync_interval,
             snapshot_interval: self.snapshot_interval,
             merging: self.merging,

@@ -69,6 +69,29 @@ fn a_store_that_does_not_answer_at_the_start_keeps_nobody_waiting_for_long() {
     proxy.set(|_| Fault::None);
 }
 
+/// Nothing was backed up anywhere until every store had been read once, also where another one was ready: with a wrong
+/// key, never.
+#[test]
+fn a_store_that_is_away_at_the_first_start_of_all_keeps_nobody_without_a_backup() {
+    let (stage, proxy) = Stage::with_folder_and_proxy();
+    let beside = stage.scene.replica().to_owned();
+    proxy.set(|_| Fault::Status(403, "InvalidAccessKeyId"));
+    let replicator = stage.replicate();
+    let mut writer = stage.scene.writer(&["--commits", "50", "--stay"]);
+    writer.commits();
+    wait_until("the file replica to have everything", || {
+        let source = chain_length(&read_while_live(&stage.scene));
+        stage.scene.restored_from(&beside, &[]).is_ok_and(|bytes| chain_length(&bytes) == source)
+    });
+    wait_until("the reason to be told", || stage.scene.status(&[]).0["replicas"][1]["failing"] == "wrong-key");
+    proxy.set(|_| Fault::None);
+    replicator.wait_for("the replica can be written again");
+    replicator.stop_well();
+    writer.leave();
+    let source = stage.scene.source();
+    assert!(stage.restored() == source && stage.scene.restored_from(&beside, &[]).unwrap() == source);
+}
+
 /// Stops with everything shipped, or with something that the store lacks; begins while the store is away. Returns what
 /// the replicators have said.
 fn back_after_the_start(has_everything: bool) -> (Stage, String) {
