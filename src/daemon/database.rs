@@ -25,7 +25,7 @@ use crate::follow::watch::Watcher;
 use crate::follow::{Attached, CommitLog, Fingerprint, Follower, Limits, Lost, ResumePoint, Resumption};
 use crate::host::{self, News};
 use crate::segment::Seal;
-use crate::ship::{Author, Conflict, Merges, Shipper};
+use crate::ship::{Author, Conflict, Merges, Shipper, Silence};
 use crate::sqlite::{Connection, DatabaseHeader};
 use crate::types::{Clock, Position};
 
@@ -328,6 +328,7 @@ impl Database {
                 take_over: Mutex::new(other),
                 merges: Mutex::new(Merges::new(replica.merging)),
                 ended: Arc::default(),
+                silence: Silence::new(Arc::clone(&self.clock)),
             };
             shippers.spawn(shipper.run(finish.listen()));
         }

@@ -3,8 +3,9 @@
 //! Invariant: from every position there is one name under which a generation can go on. Behind offset o of index i that
 //! is (i, o). A segment takes it, or the *end* of the index does, an object without data; and (i+1, 0) is taken only
 //! when the end is there. Objects are created only if they do not exist, so of two writers at one position one goes on
-//! and the other learns of it, whatever either has read before, and however long it was stopped in between. Names in
-//! the middle of an index become free again when their writer merges; see `take_over` for those who come behind it.
+//! and the other learns of it, whatever either has read before. Names in the middle of an index become free again when
+//! their writer merges; see `take_over` for those who come behind it. All become free when retention has deleted them;
+//! see `silence` for those who were stopped for so long.
 //!
 //! A scheduled snapshot takes no name that a history needs: it repeats the state at the end of an index, and is put
 //! behind that end. A snapshot that leaves a gap does not, so before it (i, o) is taken by an end that says why: behind
@@ -20,7 +21,7 @@ use replica_backends::{Backend, ErrorKind};
 use super::Author;
 use super::bridge::{Unbridged, bridge};
 use super::claim::read_own_seal;
-use super::resume::{Foreign, LastObject, last_object, last_object_before, newest_time};
+use super::resume::{Foreign, LastObject, last_object, last_object_within, newest_time};
 use super::shipper::{Failure, Shipper};
 use crate::follow::{Mark, SnapshotTicket};
 use crate::history::ObjectName;
@@ -66,6 +67,9 @@ impl Shipper {
         // At offset 0 the end of the index before is there already. Behind 4 GiB there is no name that could be taken.
         if index >= name.index() || mark.offset == Offset(0) || mark.offset >= Offset::LIMIT {
             return Ok(true);
+        }
+        if !self.look_again().await? {
+            return Ok(false);
         }
         let mut ended = self.ended.lock().await;
         if *ended == Some((index, mark.offset)) {
@@ -164,8 +168,8 @@ impl Shipper {
 
     /// What another writer has put before `ticket`'s snapshot, if it does not lead there.
     async fn other_beginning(&self, ticket: &SnapshotTicket) -> Result<Option<LastObject>, Failure> {
-        let (backend, index) = (self.backend.as_ref(), Some(ticket.index));
-        let before = last_object_before(backend, ticket.generation, index, Foreign::Unread).await;
+        let (backend, within) = (self.backend.as_ref(), (Index::default(), Some(ticket.index)));
+        let before = last_object_within(backend, ticket.generation, within, Foreign::Unread).await;
         let leads_here =
             |seal: &Seal| continues_at(seal) == Some((ticket.index, Offset(0))) && seal.digest_after == ticket.digest;
         let is_other = |seal: &Seal| seal.writer != self.author.writer && !leads_here(seal);

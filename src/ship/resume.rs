@@ -158,20 +158,20 @@ pub(super) async fn last_object(
     generation: Generation,
     foreign: Foreign,
 ) -> Result<Option<LastObject>, Error> {
-    last_object_before(backend, generation, None, foreign).await
+    last_object_within(backend, generation, (Index::default(), None), foreign).await
 }
 
-/// The last object of `generation` before an index.
+/// The last object of `generation` from an index on, and before another.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub(super) async fn last_object_before(
+pub(super) async fn last_object_within(
     backend: &dyn Backend,
     generation: Generation,
-    before: Option<Index>,
+    within: (Index, Option<Index>),
     foreign: Foreign,
 ) -> Result<Option<LastObject>, Error> {
-    let (last_index, segment, first) = last_index(backend, generation, before).await?;
+    let (last_index, segment, first) = last_index(backend, generation, within).await?;
     let catalog = Catalog::from_listing(last_index);
     let Some(history) = catalog.history(generation) else { return Ok(None) };
     let mut seals = Seals::default();
@@ -198,14 +198,20 @@ pub(super) async fn last_object_before(
 async fn last_index(
     backend: &dyn Backend,
     generation: Generation,
-    before: Option<Index>,
+    (from, before): (Index, Option<Index>),
 ) -> Result<(Vec<ObjectMeta>, Option<ObjectName>, Index), Error> {
     let (mut last, mut listed, mut segment, mut first) = (Index::default(), Vec::new(), None, Index::MAX);
-    for folder in [snapshots(generation), segments(generation)] {
-        let mut objects = backend.list(&folder, None).await?;
+    let previous = from.get().checked_sub(1).and_then(Index::new);
+    let after = |name: fn(Generation, Index) -> ObjectName| previous.and_then(|index| name(generation, index).key());
+    let folders = [
+        (snapshots(generation), after(ObjectName::Snapshot)),
+        (segments(generation), after(|of, index| ObjectName::Segment(of, index, Offset(Offset::LIMIT.0 - 1)))),
+    ];
+    for (folder, after) in folders {
+        let mut objects = backend.list(&folder, after.as_deref()).await?;
         while let Some(object) = objects.try_next().await? {
             let Some(name) = ObjectName::parse(&object.key) else { continue };
-            if before.is_some_and(|before| name.index() >= before) {
+            if name.index() < from || before.is_some_and(|before| name.index() >= before) {
                 continue;
             }
             first = first.min(name.index());

@@ -11,6 +11,7 @@ use tokio::time;
 use super::claim::read_own_seal;
 use super::end::Site;
 use super::merge::{Merges, Merging};
+use super::silence::Silence;
 use super::status::ReplicaStatus;
 use super::streams::Streams;
 use super::{Author, range, segment, snapshot};
@@ -81,6 +82,8 @@ pub struct Shipper {
     pub merges: Mutex<Merges>,
     /// The last index that was ended, and where. Whoever puts something behind it makes sure of that first.
     pub ended: Arc<tokio::sync::Mutex<Option<(Index, Offset)>>>,
+    /// For how long the store has confirmed nothing.
+    pub silence: Silence,
 }
 
 impl Shipper {
@@ -128,6 +131,7 @@ impl Shipper {
             match self.ship(work).await {
                 Ok(()) => {
                     failures = self.note_success(failures);
+                    self.silence.end();
                     self.merge().await;
                 }
                 Err(Failure::Conflict(conflict)) => return Err(conflict),
@@ -151,6 +155,9 @@ impl Shipper {
         match work {
             Work::Segment(plan) => {
                 self.end_others_index().await?;
+                if !self.look_again().await? {
+                    return Ok(());
+                }
                 let mut next = self.encode(*plan).await?;
                 while let Some(segment) = next {
                     next = self.ship_segment(segment).await?;
@@ -320,6 +327,7 @@ impl Shipper {
             take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Never)),
             ended: Arc::clone(&self.ended),
+            silence: self.silence.clone(),
             ..*self
         }
     }

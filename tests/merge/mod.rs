@@ -7,6 +7,7 @@ mod day;
 mod kills;
 mod leftovers;
 mod processes;
+mod silence;
 mod stage;
 mod verify;
 mod year;

@@ -1,14 +1,14 @@
 //! One database, followed and shipped in this process by a clock that the test owns: a second a commit.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lightship::follow::{Baseline, Follower, Limits, attach};
 use lightship::restore::{NamedBackend, Progress, RestoreReport, RestoreRequest, restore};
-use lightship::ship::{Author, Merges, Merging, ReplicaStatus, STREAMS_MAX, Shipper, Streams};
-use lightship::types::{Generation, Timestamp, WriterId};
+use lightship::ship::{Author, Conflict, Merges, Merging, ReplicaStatus, STREAMS_MAX, Shipper, Silence, Streams};
+use lightship::types::{Clock, Generation, Timestamp, WriterId};
 use replica_backends::Backend;
 use replica_backends::file::FileBackend;
 use replica_backends::layers::Meter;
@@ -33,8 +33,24 @@ impl Progress for Warnings {
 /// The replicator's half, while it runs.
 pub struct Running {
     pub follower: Follower,
-    shipper: JoinHandle<()>,
+    shipper: JoinHandle<Result<(), Conflict>>,
     stop: watch::Sender<bool>,
+}
+
+/// The shipper's clock: it stands still until it is set.
+#[derive(Debug, Clone, Default)]
+pub struct Hours(Arc<AtomicU64>);
+
+impl Hours {
+    pub fn pass(&self, hours: u64) {
+        self.0.fetch_add(hours, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hours {
+    fn now(&self) -> Timestamp {
+        Timestamp(EPOCH_MS + self.0.load(Ordering::SeqCst) * 3_600_000)
+    }
 }
 
 pub struct Stage {
@@ -43,6 +59,7 @@ pub struct Stage {
     pub commits: u64,
     pub backend: Arc<dyn Backend>,
     pub limits: Limits,
+    pub hours: Hours,
 }
 
 impl Stage {
@@ -65,7 +82,7 @@ impl Stage {
             checkpoint_interval: None,
             ..Limits::default()
         };
-        Self { folder, app, commits: 0, backend, limits }
+        Self { folder, app, commits: 0, backend, limits, hours: Hours::default() }
     }
 
     /// For files of a test.
@@ -111,8 +128,9 @@ impl Stage {
             take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Growing)),
             ended: Arc::default(),
+            silence: Silence::new(Arc::new(self.hours.clone())),
         };
-        let shipper = tokio::spawn(async move { shipper.run(stopped).await.unwrap() });
+        let shipper = tokio::spawn(shipper.run(stopped));
         let mut running = Running { follower: attached.follower, shipper, stop };
         running.settle(self.commits, &AtomicBool::new(false)).await;
         running
@@ -211,7 +229,16 @@ impl Running {
 
     pub async fn stop(self) {
         self.stop.send(true).unwrap();
-        self.shipper.await.unwrap();
+        self.shipper.await.unwrap().unwrap();
+    }
+
+    /// Ticks until the shipper has found another writer's object.
+    pub async fn conflict(mut self) -> Conflict {
+        while !self.shipper.is_finished() {
+            self.follower.tick(Stage::time(0)).unwrap();
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+        self.shipper.await.unwrap().unwrap_err()
     }
 
     /// As a SIGKILL would: whatever is under way is not done to the end.
