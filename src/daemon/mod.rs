@@ -20,6 +20,7 @@ mod schedule;
 mod scheduling;
 mod state;
 pub mod status;
+mod steady;
 mod supervisor;
 mod ticks;
 mod validate;

@@ -11,6 +11,7 @@ use tokio::time::{self, Instant};
 
 use super::database::Database;
 use super::replica::Replica;
+use super::steady::Steady;
 use crate::follow::CommitLog;
 use crate::follow::log::ReplicaNo;
 use crate::history::retention::{Policy, RetentionPlan, plan_retention};
@@ -117,7 +118,9 @@ impl Database {
         for (number, replica) in self.replicas.iter().enumerate() {
             let Some(retention) = replica.retention.clone().filter(|_| !replica.append_only) else { continue };
             let (clock, database) = (Arc::clone(&self.clock), self.path.display().to_string());
-            let looks = Looks { number, replica: replica.clone(), retention, clock, database, wants_snapshot: false };
+            let steady = Steady::new(Arc::clone(&clock));
+            let replica = replica.clone();
+            let looks = Looks { number, replica, retention, clock, steady, database, wants_snapshot: false };
             schedules.spawn(looks.go_on(followed.listen()));
         }
         schedules
@@ -130,6 +133,7 @@ struct Looks {
     replica: Replica,
     retention: Retention,
     clock: Arc<dyn Clock>,
+    steady: Steady,
     /// For messages.
     database: String,
     /// A snapshot is wanted, and nobody who follows has been asked for it yet.
@@ -184,12 +188,12 @@ impl Looks {
     /// Plans and deletes. Returns whether the replica wants a new snapshot, and whether everything is gone that was to
     /// be deleted.
     async fn look(
-        &self,
+        &mut self,
         replica: &NamedBackend,
         seals: &mut Seals,
         writing: Generation,
     ) -> Result<(bool, bool), Error> {
-        let plan = plan_for(replica, seals, &self.retention.policy, Some(writing), self.clock.now()).await?;
+        let plan = plan_for(replica, seals, &self.retention.policy, Some(writing), self.steady.now()).await?;
         if !plan.broken.is_empty() {
             tracing::error!(db = %self.database, replica = %replica.name, points = ?plan.broken,
                 "not everything that these named points need is there");

@@ -51,6 +51,10 @@ impl Clock for Hours {
     fn now(&self) -> Timestamp {
         Timestamp(EPOCH_MS + self.0.load(Ordering::SeqCst) * 3_600_000)
     }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst) * 3600)
+    }
 }
 
 pub struct Stage {

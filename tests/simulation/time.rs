@@ -18,12 +18,14 @@ pub struct WallClock(Arc<Mutex<State>>);
 struct State {
     /// What it said when the runtime at hand began.
     base: Duration,
+    /// For how long the machine had been up then.
+    up: Duration,
     began: Option<tokio::time::Instant>,
 }
 
 impl WallClock {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { base: Duration::from_millis(BEGIN_MS), began: None })))
+        Self(Arc::new(Mutex::new(State { base: Duration::from_millis(BEGIN_MS), up: Duration::ZERO, began: None })))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -53,7 +55,7 @@ impl WallClock {
     /// Called within the same runtime: nothing passes until the next is entered.
     pub fn leave(&self) {
         let mut state = self.lock();
-        state.base = state.now();
+        (state.base, state.up) = (state.now(), state.uptime());
         state.began = None;
     }
 
@@ -66,13 +68,25 @@ impl WallClock {
 
 impl State {
     fn now(&self) -> Duration {
-        self.base + self.began.map_or(Duration::ZERO, |began| began.elapsed())
+        self.base + self.passed()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.up + self.passed()
+    }
+
+    fn passed(&self) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 }
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         Timestamp(u64::try_from(self.lock().now().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn uptime(&self) -> Duration {
+        self.lock().uptime()
     }
 }
 
