@@ -186,6 +186,7 @@ pub fn attach(
         lease: Weak::new(),
         lease_from: 0,
         lease_since: began,
+        lease_is_told: false,
         snapshot_wanted_since: None,
         handover_at: began,
         growth: Growth::new(began),

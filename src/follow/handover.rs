@@ -173,7 +173,7 @@ impl Follower {
     }
 
     /// Nor must a replica that cannot be written keep the WAL from restarting by a snapshot that it never takes.
-    pub(super) fn withdraw_stale_snapshot(&self) {
+    pub(super) fn withdraw_stale_snapshot(&mut self) {
         let grown = self.wal_bytes().saturating_sub(self.lease_from);
         if self.hold == Hold::Guarded || !self.lease_is_out() || grown <= self.limits.wal_bytes {
             return;
@@ -182,6 +182,9 @@ impl Follower {
         if replicas > 0 {
             tracing::warn!(db = %self.path.display(), replicas, grown,
                 "the WAL has reached its cap while a snapshot waited for its replica: it will get another one later");
+        } else if !std::mem::replace(&mut self.lease_is_told, true) {
+            tracing::warn!(db = %self.path.display(), grown,
+                "the WAL has reached its cap while a snapshot is being copied to a replica: it grows until that ends");
         }
     }
 
@@ -366,7 +369,8 @@ impl Follower {
             overlay: overlay.map(|overlay| (self.wal.file(), overlay)),
             ranges,
         });
-        (self.lease, self.lease_from, self.lease_since) = (Arc::downgrade(&ticket), self.wal_bytes(), host::now());
+        (self.lease, self.lease_is_told) = (Arc::downgrade(&ticket), false);
+        (self.lease_from, self.lease_since) = (self.wal_bytes(), host::now());
         self.log.offer(&ticket);
         self.snapshot_wanted_since = None;
     }

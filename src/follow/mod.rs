@@ -223,6 +223,8 @@ pub struct Follower {
     /// Size of the WAL when that snapshot was offered; 0 once the WAL has restarted.
     lease_from: u64,
     lease_since: Instant,
+    /// It has been said that the WAL is above its cap because of it.
+    lease_is_told: bool,
     snapshot_wanted_since: Option<Instant>,
     handover_at: Instant,
     growth: Growth,
