@@ -9,9 +9,6 @@ use object_store::path::Path;
 use super::CloudBackend;
 use crate::{Backend, Error, ErrorKind, ObjectMeta, Operation, Result};
 
-/// How long a store may take for a page of a listing, with all that is tried again.
-const PAGE_LIMIT: Duration = Duration::from_secs(180);
-
 /// What a store says of an object, as `key`. Times are cut to the second: that is all that some answers tell.
 pub(super) fn object_meta(key: String, meta: &object_store::ObjectMeta) -> ObjectMeta {
     let seconds = Duration::from_secs(meta.last_modified.timestamp().unsigned_abs());
@@ -35,12 +32,9 @@ impl Listing {
     /// The next object below the prefix; `None` at the end.
     async fn next(&mut self) -> Option<Result<ObjectMeta>> {
         loop {
-            let meta = match tokio::time::timeout(PAGE_LIMIT, self.objects.next()).await {
-                Ok(next) => match next? {
-                    Ok(meta) => meta,
-                    Err(error) => return Some(Err(self.backend.failed(Operation::List, &self.prefix, &error))),
-                },
-                Err(_) => return Some(Err(self.error(format!("no answer within {PAGE_LIMIT:?}")))),
+            let meta = match self.objects.next().await? {
+                Ok(meta) => meta,
+                Err(error) => return Some(Err(self.backend.failed(Operation::List, &self.prefix, &error))),
             };
             let Some(key) = self.backend.key(&meta.location) else { continue };
             if !key.starts_with(&self.prefix) {

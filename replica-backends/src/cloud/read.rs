@@ -1,16 +1,13 @@
 //! Reading an object, whole or in part.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use object_store::{GetOptions, GetRange, ObjectStore};
 
 use super::{CloudBackend, Service, failure};
-use crate::{Backend, ByteRange, ByteStream, Error, ErrorKind, Operation, Result};
+use crate::{Backend, ByteRange, ByteStream, Operation, Result};
 
-/// How long a store may pause in the middle of an object. Broken connections are taken up again within it.
-const PAUSE_LIMIT: Duration = Duration::from_secs(120);
 /// No object is as large: what is asked beyond it is past the end of every object.
 const SIZE_MAX: u64 = 1 << 62;
 
@@ -61,10 +58,7 @@ impl CloudBackend {
             let (backend, key) = (backend.clone(), key.clone());
             async move {
                 let mut chunks = chunks?;
-                let next = match tokio::time::timeout(PAUSE_LIMIT, chunks.next()).await {
-                    Ok(next) => next?.map_err(|error| backend.failed(Operation::Get, &key, &error)),
-                    Err(_) => Err(backend.stalled(&key)),
-                };
+                let next = chunks.next().await?.map_err(|error| backend.failed(Operation::Get, &key, &error));
                 let rest = next.is_ok().then_some(chunks);
                 Some((next, rest))
             }
@@ -76,10 +70,5 @@ impl CloudBackend {
     async fn starts_past_the_end(&self, key: &str, beginning: u64) -> bool {
         let is_possible = self.bucket.service == Service::Azure && beginning > 0;
         is_possible && self.head(key).await.is_ok_and(|meta| meta.size <= beginning)
-    }
-
-    fn stalled(&self, key: &str) -> Error {
-        let text = format!("the store sent nothing for {PAUSE_LIMIT:?}");
-        Error::new(ErrorKind::Unavailable, Operation::Get, key, self.location(), text)
     }
 }

@@ -1,5 +1,6 @@
 //! The driver on a real S3 server.
 
+mod frozen;
 mod large;
 
 use std::io;
