@@ -28,7 +28,8 @@ pub use resolved::{Config, DatabaseConfig, LogFormat, LogLevel, Logging, Replica
 pub use resolved::{default_meta_path, default_sync_interval};
 pub use secret::Secret;
 pub use target::{
-    AbsLogin, AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Login, S3Target, SftpTarget, WebdavTarget,
+    AbsLogin, AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Encryption, S3Login, S3Target, SftpTarget,
+    WebdavTarget,
 };
 
 /// Reads the configuration in the file at `path`; `expand` says whether variables in its text are replaced.

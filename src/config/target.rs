@@ -40,8 +40,31 @@ pub struct S3Target {
     pub force_path_style: bool,
     /// Whether the certificate of the service goes unchecked.
     pub skip_verify: bool,
+    /// How the service encrypts what it stores.
+    pub encryption: S3Encryption,
+    /// The class that objects get, if stated.
+    pub storage_class: Option<String>,
     /// How one logs in.
     pub login: S3Login,
+}
+
+/// How S3 encrypts what it stores.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum S3Encryption {
+    /// As the bucket is set up.
+    #[default]
+    Bucket,
+    /// With keys of the service.
+    Service,
+    /// With a key of Amazon's key service.
+    Kms {
+        /// Which, if stated.
+        key_id: Option<String>,
+        /// Whether twice.
+        twice: bool,
+    },
+    /// With this key, 32 bytes in Base64.
+    Customer(Secret),
 }
 
 /// Where the credentials for S3 come from. Those that come from a service or a file are renewed before they expire.

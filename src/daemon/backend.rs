@@ -13,13 +13,14 @@ use replica_backends::cloud::Bucket;
 use replica_backends::file::{FileBackend, Ownership};
 use replica_backends::gcs::{GcsLogin, GcsOptions};
 use replica_backends::layers::{Age, Memory};
-use replica_backends::s3::{S3Login as Login, S3Options};
+use replica_backends::s3::{S3Encryption as Encryption, S3Login as Login, S3Options};
 use replica_backends::sftp::{Host, SftpOptions};
 use replica_backends::webdav::{Server, WebdavOptions};
 use tokio::sync::Semaphore;
 
 use crate::config::{
-    AbsLogin, AbsTarget, GcsTarget, ReplicaConfig, ReplicaTarget, S3Login, S3Target, Secret, SftpTarget, WebdavTarget,
+    AbsLogin, AbsTarget, GcsTarget, ReplicaConfig, ReplicaTarget, S3Encryption, S3Login, S3Target, Secret, SftpTarget,
+    WebdavTarget,
 };
 use crate::history::keys::is_never_encrypted;
 use crate::ship::{STREAMS_MAX, Streams};
@@ -195,12 +196,20 @@ fn s3_options(target: &S3Target) -> S3Options {
         S3Login::Container(path) => Login::Container(path.clone()),
         S3Login::Pod(url, token_file) => Login::Pod(url.clone(), token_file.clone()),
     };
+    let encryption = match target.encryption.clone() {
+        S3Encryption::Bucket => Encryption::Bucket,
+        S3Encryption::Service => Encryption::Service,
+        S3Encryption::Kms { key_id, twice } => Encryption::Kms { key_id, twice },
+        S3Encryption::Customer(key) => Encryption::Customer(reveal(&key)),
+    };
     S3Options {
         bucket: target.bucket.clone(),
         endpoint: target.endpoint.clone(),
         region: target.region.clone(),
         force_path_style: target.force_path_style,
         skip_verify: target.skip_verify,
+        encryption,
+        storage_class: target.storage_class.clone(),
         login,
     }
 }

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::path::Path;
-use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{Attribute, Attributes, BackoffConfig, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::sync::OnceCell;
 
 use self::creation::Creation;
@@ -65,6 +65,7 @@ pub struct Bucket {
     service: Service,
     location: String,
     parts_max: u64,
+    storage_class: Option<String>,
     client: OnceCell<Client>,
     creation: OnceCell<Creation>,
     under_way: UnderWay,
@@ -74,7 +75,17 @@ impl Bucket {
     /// A bucket that is first spoken to when it is needed. An upload to it has at most `parts_max` parts.
     pub(crate) fn new(service: Service, location: String, parts_max: u64, connect: Connect) -> Self {
         let (client, creation, under_way) = (OnceCell::new(), OnceCell::new(), UnderWay::default());
-        Self { connect, service, location, parts_max, client, creation, under_way }
+        Self { connect, service, location, parts_max, storage_class: None, client, creation, under_way }
+    }
+
+    /// The same bucket, whose objects get this class.
+    pub(crate) fn with_storage_class(self, storage_class: Option<String>) -> Self {
+        Self { storage_class, ..self }
+    }
+
+    /// What every new object is told to be.
+    fn attributes(&self) -> Attributes {
+        self.storage_class.iter().map(|class| (Attribute::StorageClass, class.clone())).collect()
     }
 
     /// The replica whose keys all begin with `path` and a slash; slashes at its ends mean nothing.

@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::{
-    Error as StoreError, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path,
+    Error as StoreError, MultipartUpload, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, path::Path,
 };
 
 use super::creation::Creation;
@@ -133,9 +133,10 @@ impl Put<'_> {
                 PutMode::Overwrite
             }
         };
-        let put = match self.store.put_opts(&self.path, payload.clone(), mode.into()).await {
+        let options = |mode| PutOptions { mode, attributes: self.backend.bucket.attributes(), ..PutOptions::default() };
+        let put = match self.store.put_opts(&self.path, payload.clone(), options(mode)).await {
             Err(StoreError::AlreadyExists { .. }) if self.blocks_are_in_the_way().await => {
-                self.store.put_opts(&self.path, payload, PutMode::Overwrite.into()).await
+                self.store.put_opts(&self.path, payload, options(PutMode::Overwrite)).await
             }
             put => put,
         };
@@ -161,7 +162,9 @@ impl Put<'_> {
         }
         self.look().await?;
         let _under_way = self.backend.bucket.under_way.begin(&self.path);
-        let begun = self.store.put_multipart(&self.path).await.map_err(|error| self.failed(&error))?;
+        let options =
+            PutMultipartOptions { attributes: self.backend.bucket.attributes(), ..PutMultipartOptions::default() };
+        let begun = self.store.put_multipart_opts(&self.path, options).await.map_err(|error| self.failed(&error))?;
         let mut upload = Upload(Some(begun));
         let mut len = 0;
         while let Some(upload) = upload.0.as_mut() {

@@ -31,8 +31,31 @@ pub struct S3Options {
     pub force_path_style: bool,
     /// Whether the certificate of the service goes unchecked.
     pub skip_verify: bool,
+    /// How the service encrypts what it stores.
+    pub encryption: S3Encryption,
+    /// The class that objects get; `None`: the service's own choice.
+    pub storage_class: Option<String>,
     /// Who logs in.
     pub login: S3Login,
+}
+
+/// How the service encrypts what it stores.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub enum S3Encryption {
+    /// As the bucket is set up.
+    #[default]
+    Bucket,
+    /// With keys of the service (SSE-S3).
+    Service,
+    /// With a key of Amazon's key service (SSE-KMS).
+    Kms {
+        /// Which; `None`: the account's own for S3.
+        key_id: Option<String>,
+        /// Twice (DSSE-KMS).
+        twice: bool,
+    },
+    /// With this key of 32 bytes, in Base64, which is needed to read objects too (SSE-C).
+    Customer(String),
 }
 
 /// Where the credentials come from.
@@ -73,13 +96,14 @@ impl S3Options {
             None => format!("s3://{}", self.bucket),
             Some(endpoint) => format!("s3://{} at {}", self.bucket, without_userinfo(endpoint)),
         };
-        let parts_max = self.provider().parts_max;
+        let (parts_max, storage_class) = (self.provider().parts_max, self.storage_class.clone());
         let options = Arc::new(self);
         let connect = move || {
             let options = Arc::clone(&options);
             Box::pin(async move { options.connect().await }) as futures::future::BoxFuture<'static, _>
         };
-        Arc::new(Bucket::new(Service::S3, location, parts_max, Box::new(connect)))
+        let bucket = Bucket::new(Service::S3, location, parts_max, Box::new(connect));
+        Arc::new(bucket.with_storage_class(storage_class))
     }
 
     fn provider(&self) -> Provider {
@@ -124,6 +148,9 @@ impl S3Options {
         for (key, value) in self.login.config() {
             builder = builder.with_config(key, value);
         }
+        for (key, value) in self.encryption.config() {
+            builder = builder.with_config(key.parse()?, value);
+        }
         let store = builder.build()?;
         let uploads = Uploads { store: store.clone(), skip_verify: self.skip_verify };
         Ok(Client { store: Arc::new(store), uploads: Some(Arc::new(uploads)) })
@@ -148,6 +175,21 @@ impl S3Login {
                 vec![(Key::ContainerCredentialsFullUri, url), (Key::ContainerAuthorizationTokenFile, token_file)]
             }
         }
+    }
+}
+
+impl S3Encryption {
+    /// By name, because object_store keeps the type of these keys to itself.
+    fn config(&self) -> Vec<(&'static str, String)> {
+        let (kind, key) = match self.clone() {
+            Self::Bucket => return Vec::new(),
+            Self::Service => ("AES256", None),
+            Self::Kms { key_id, twice } => {
+                (if twice { "aws:kms:dsse" } else { "aws:kms" }, key_id.map(|id| ("aws_sse_kms_key_id", id)))
+            }
+            Self::Customer(key) => ("sse-c", Some(("aws_sse_customer_key_base64", key))),
+        };
+        [("aws_server_side_encryption", kind.to_owned())].into_iter().chain(key).collect()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The driver on a real S3 server.
 
+mod encrypted;
 mod frozen;
 mod large;
+mod scripted;
 
 use std::io;
 use std::sync::Arc;

@@ -17,7 +17,6 @@ const COMPACTION: &str = "not needed: there are no compaction levels";
 const SOCKET: &str = "not supported yet: there is no control socket";
 const HEARTBEAT: &str = "not supported yet: watch the metrics instead";
 const SHUTDOWN: &str = "not needed: the last changes are shipped on shutdown without it";
-const SSE: &str = "not supported yet: set the bucket's default encryption instead";
 const UPLOAD_PARTS: &str = "not needed: uploads are divided as the service requires";
 const NATS: &str = "not supported: there are no NATS replicas";
 const DIRECTORY: &str = "not supported yet: list every database under dbs";
@@ -61,11 +60,6 @@ pub const REPLICA: &[UnusedKey] = &[
     unused("concurrency", UPLOAD_PARTS),
     unused("sign-payload", "not needed: payloads are signed where the service requires it"),
     unused("require-content-md5", "not needed: checksums are sent where the service requires them"),
-    unused("storage-class", "not supported yet: set a lifecycle rule of the bucket instead"),
-    unused("sse-customer-algorithm", SSE),
-    unused("sse-customer-key", SSE),
-    unused("sse-customer-key-path", SSE),
-    unused("sse-kms-key-id", SSE),
     unused("concurrent-writes", UPLOAD_PARTS),
     unused("jwt", NATS),
     unused("seed", NATS),

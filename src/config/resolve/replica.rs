@@ -62,6 +62,7 @@ impl Resolver<'_> {
     fn replica(&mut self, raw: RawReplica, base: &RawReplica, place: &str) -> Result<ReplicaConfig, ConfigError> {
         self.warn_unused(place, &raw.unused);
         let target = self.target(&raw, base, place)?;
+        self.check_encryption_is_possible(&raw, target.kind(), place)?;
         self.warn_foreign_keys(&raw, &target, place);
         let fallback = ReplicaConfig::with_defaults(target);
         let (retention, retention_tiers) = match raw.retention.or(base.retention.clone()) {

@@ -1,5 +1,7 @@
 //! S3: what keys, URL, top level and environment say, and which of them wins.
 
+mod encryption;
+
 use super::target::stated_secret;
 use super::{Resolver, stated};
 use crate::config::raw::{RawReplica, Switch};
@@ -29,6 +31,8 @@ impl Resolver<'_> {
             // Only Amazon's own service wants the bucket in the host name, and it needs no endpoint.
             force_path_style: path_style.map_or(endpoint.is_some(), |Switch(on)| on),
             skip_verify: raw.skip_verify.or(base.skip_verify).is_some_and(|Switch(on)| on),
+            encryption: self.s3_encryption(raw, place)?,
+            storage_class: self.s3_storage_class(raw, place)?,
             login: self.s3_login(raw, base, place)?,
             endpoint,
             ..target
