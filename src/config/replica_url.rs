@@ -4,6 +4,7 @@
 //! in the current one, where Litestream takes it for `/rep`; and percent escapes are decoded, where Litestream makes
 //! a folder with a percent sign in its name.
 
+mod query;
 mod s3_host;
 
 use std::ffi::OsString;
@@ -11,6 +12,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::Secret;
+pub use query::{Parameter, parameters};
+
 use super::target::{AbsTarget, GcsTarget, ReplicaKind, ReplicaTarget, S3Target, SftpTarget, WebdavTarget};
 
 /// The text is not the URL of a replica. The messages hold no password.
@@ -117,8 +120,9 @@ fn split_scheme(url: &str) -> Result<(&str, &str), ReplicaUrlError> {
     if starts_well && goes_on_well { Ok((scheme, rest)) } else { Err(scheme_required()) }
 }
 
-/// What may be shown of a URL that cannot be read: nothing before an `@`.
+/// What may be shown of a URL that cannot be read: nothing before an `@`, and no query.
 pub(super) fn without_userinfo(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or(url);
     url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}"))
 }
 
@@ -161,7 +165,7 @@ fn sftp(place: Place) -> Result<SftpTarget, ReplicaUrlError> {
     })
 }
 
-/// The parts of a URL after its scheme. The query and the fragment are ignored.
+/// The parts of a URL after its scheme, without query and fragment.
 #[derive(Debug)]
 struct Place {
     user: Option<String>,

@@ -1,6 +1,7 @@
 //! From what the author typed to what the program needs: defaults, checks, absolute paths.
 
 mod cloud;
+mod query;
 mod replica;
 mod s3;
 mod sftp;
@@ -58,8 +59,10 @@ pub(super) fn resolve(
 
 /// The target of a URL of the command line.
 pub(super) fn target_from_url(url: &str, environment: &Environment) -> Result<super::ReplicaTarget, ConfigError> {
-    let resolver = Resolver { file: "", environment, unset: &[], warnings: Vec::new() };
-    resolver.target(&RawReplica { url: Some(Secret::new(url)), ..RawReplica::default() }, &RawReplica::default(), "")
+    let mut resolver = Resolver { file: "", environment, unset: &[], warnings: Vec::new() };
+    let raw = RawReplica { url: Some(Secret::new(url)), ..RawReplica::default() };
+    let raw = resolver.with_query(raw, "")?;
+    resolver.target(&raw, &RawReplica::default(), "")
 }
 
 /// Refuses two replicas in one place: they would delete each other's history.

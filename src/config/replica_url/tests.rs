@@ -36,7 +36,7 @@ fn s3_urls_name_bucket_service_and_region() {
         ("s3://bkt.minio.example.com:9000/p", ("bkt.minio.example.com", "p", "", "")),
         ("s3://bkt:9000/p", ("bkt", "p", "", "")),
         ("s3://key:secret@bkt/p", ("bkt", "p", "", "")),
-        ("s3://bkt/a%20b?x=1", ("bkt", "a b", "", "")),
+        ("s3://bkt/a%20b?region=x", ("bkt", "a b", "", "")),
         ("s3://bkt/a//b/../c/", ("bkt", "a/c", "", "")),
     ];
     for (url, (bucket, path, endpoint, region)) in cases {
@@ -117,6 +117,7 @@ fn bad_urls_are_refused_without_showing_passwords() {
         ("/a/b", "replica url scheme required: /a/b"),
         ("://x", "replica url scheme required: ://x"),
         ("1:secret@x", "replica url scheme required: ***@x"),
+        ("b/p?sse-customer-key=secret", "replica url scheme required: b/p"),
         ("ftp://x", "unknown replica type in url: \"ftp\"; known are file, s3, gcs, abs, sftp, webdav and webdavs"),
         ("file://", "file replica path required"),
         ("file:///a%", "invalid percent escape in replica url; write %25 for a percent sign"),

@@ -61,6 +61,7 @@ impl Resolver<'_> {
 
     fn replica(&mut self, raw: RawReplica, base: &RawReplica, place: &str) -> Result<ReplicaConfig, ConfigError> {
         self.warn_unused(place, &raw.unused);
+        let raw = self.with_query(raw, place)?;
         let target = self.target(&raw, base, place)?;
         self.check_encryption_is_possible(&raw, target.kind(), place)?;
         self.warn_foreign_keys(&raw, &target, place);
