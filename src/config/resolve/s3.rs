@@ -22,14 +22,16 @@ impl Resolver<'_> {
         let endpoint = first(raw.endpoint.as_ref(), target.endpoint, base.endpoint.as_ref());
         let region = first(raw.region.as_ref(), target.region, base.region.as_ref());
         let path_style = raw.force_path_style.or(base.force_path_style);
+        let has_dot = target.bucket.contains('.');
         Ok(S3Target {
             // A service that is not Amazon's knows nothing of the regions that its environment speaks of.
             region: region.or_else(|| {
                 let of_amazon = || self.variable("AWS_REGION").or_else(|| self.variable("AWS_DEFAULT_REGION"));
                 if endpoint.is_none() { of_amazon() } else { None }
             }),
-            // Only Amazon's own service wants the bucket in the host name, and it needs no endpoint.
-            force_path_style: path_style.map_or(endpoint.is_some(), |Switch(on)| on),
+            // Only Amazon's own service wants the bucket in the host name, and it needs no endpoint. Its certificate
+            // fits no name with a dot before its own.
+            force_path_style: path_style.map_or(endpoint.is_some() || has_dot, |Switch(on)| on),
             skip_verify: raw.skip_verify.or(base.skip_verify).is_some_and(|Switch(on)| on),
             encryption: self.s3_encryption(raw, place)?,
             storage_class: self.s3_storage_class(raw, place)?,

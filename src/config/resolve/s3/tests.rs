@@ -3,11 +3,15 @@ use std::collections::HashMap;
 use crate::config::{ConfigError, Environment, ReplicaTarget, S3Login, S3Target, Secret, parse};
 
 fn target(keys: &str, top: &str, variables: &[(&str, &str)]) -> Result<S3Target, ConfigError> {
+    target_of(&format!("url: 's3://b/p'{keys}"), top, variables)
+}
+
+fn target_of(keys: &str, top: &str, variables: &[(&str, &str)]) -> Result<S3Target, ConfigError> {
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let lookup = Box::new(move |name: &str| variables.get(name).cloned());
     let environment = Environment { lookup, home: None, cwd: "/srv".into() };
-    let text = format!("{top}\ndbs: [{{path: a.db, replicas: [{{url: 's3://b/p'{keys}}}]}}]\n");
+    let text = format!("{top}\ndbs: [{{path: a.db, replicas: [{{{keys}}}]}}]\n");
     match parse("c.yml", &text, &environment, true)?.databases.remove(0).replicas.remove(0).target {
         ReplicaTarget::S3(target) => Ok(target),
         other => panic!("{other:?}"),
@@ -74,4 +78,13 @@ fn the_region_of_the_environment_is_amazons() {
     assert_eq!(region(", region: own", "region: top").as_deref(), Some("own"));
     assert_eq!(region("", "region: top").as_deref(), Some("top"));
     assert_eq!(region(", endpoint: 'http://x'", ""), None);
+}
+
+#[test]
+fn the_bucket_stands_in_the_host_name_only_where_it_can() {
+    let path_style = |keys: &str| target_of(&format!("type: s3, {keys}"), "", &[]).unwrap().force_path_style;
+    assert!(!path_style("bucket: b"));
+    assert!(path_style("bucket: www.example.com"));
+    assert!(path_style("bucket: b, endpoint: 'https://x'"));
+    assert!(!path_style("bucket: www.example.com, force-path-style: false"));
 }
