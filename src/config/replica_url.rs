@@ -197,24 +197,33 @@ impl Place {
     }
 
     fn key_prefix(&self) -> String {
-        self.clean_path().trim_start_matches('/').to_owned()
+        key_prefix(&self.path)
     }
 
-    /// The path without `.`, `..`, double slashes and a slash at its end.
     fn clean_path(&self) -> String {
-        let mut parts: Vec<&str> = Vec::new();
-        for part in self.path.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => {
-                    parts.pop();
-                }
-                _ => parts.push(part),
-            }
-        }
-        let root = if self.path.starts_with('/') { "/" } else { "" };
-        format!("{root}{}", parts.join("/"))
+        clean(&self.path)
     }
+}
+
+/// What every key below `path` begins with.
+pub(super) fn key_prefix(path: &str) -> String {
+    clean(path).trim_start_matches('/').to_owned()
+}
+
+/// The path without `.`, `..`, double slashes and a slash at its end.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
 }
 
 fn decode(text: &str) -> Result<String, ReplicaUrlError> {

@@ -133,7 +133,13 @@ impl CloudBackend {
             return Err(self.invalid(operation, key, "Azure takes the backslash in the key for a slash"));
         }
         let full = if self.root.is_empty() { key.to_owned() } else { format!("{}/{key}", self.root) };
-        Path::parse(full).map_err(|_| self.invalid(operation, key, "the key has a control character"))
+        Path::parse(full).map_err(|error| {
+            let problem = match key.chars().any(char::is_control) {
+                true => "the key has a control character".to_owned(),
+                false => format!("the path of the replica: {error}"),
+            };
+            self.invalid(operation, key, &problem)
+        })
     }
 
     /// The key of the object at `path`, if it is below our root.

@@ -53,20 +53,26 @@ impl Resolver<'_> {
             return Err(self.invalid(place, message));
         }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        // Cleaned as in a URL: stores take keys by the letter.
+        let prefix = replica_url::key_prefix(&path);
         Ok(match kind {
             ReplicaKind::File if path.is_empty() => return Err(self.missing(place, "file replica path required")),
             ReplicaKind::File => ReplicaTarget::File { path: path.into() },
-            ReplicaKind::S3 => ReplicaTarget::S3(S3Target { bucket: text(&raw.bucket), path, ..S3Target::default() }),
+            ReplicaKind::S3 => {
+                ReplicaTarget::S3(S3Target { bucket: text(&raw.bucket), path: prefix, ..S3Target::default() })
+            }
             ReplicaKind::Gcs => {
-                ReplicaTarget::Gcs(GcsTarget { bucket: text(&raw.bucket), path, ..GcsTarget::default() })
+                ReplicaTarget::Gcs(GcsTarget { bucket: text(&raw.bucket), path: prefix, ..GcsTarget::default() })
             }
             ReplicaKind::Abs => {
-                ReplicaTarget::Abs(AbsTarget { container: text(&raw.bucket), path, ..AbsTarget::default() })
+                ReplicaTarget::Abs(AbsTarget { container: text(&raw.bucket), path: prefix, ..AbsTarget::default() })
             }
             ReplicaKind::Sftp => {
                 ReplicaTarget::Sftp(SftpTarget { host: text(&raw.host), path, ..SftpTarget::default() })
             }
-            ReplicaKind::Webdav => ReplicaTarget::Webdav(WebdavTarget { path, ..self.webdav_server(raw, place)? }),
+            ReplicaKind::Webdav => {
+                ReplicaTarget::Webdav(WebdavTarget { path: prefix, ..self.webdav_server(raw, place)? })
+            }
         })
     }
 

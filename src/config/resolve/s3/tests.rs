@@ -88,3 +88,12 @@ fn the_bucket_stands_in_the_host_name_only_where_it_can() {
     assert!(path_style("bucket: b, endpoint: 'https://x'"));
     assert!(!path_style("bucket: www.example.com, force-path-style: false"));
 }
+
+#[test]
+fn a_path_of_keys_is_cleaned_as_that_of_a_url() {
+    for (path, expected) in [("./x", "x"), ("a//b", "a/b"), ("/a/b/", "a/b"), ("a/../b/.", "b"), ("/", ""), ("..", "")]
+    {
+        let keys = format!("type: s3, bucket: b, path: '{path}'");
+        assert_eq!(target_of(&keys, "", &[]).unwrap().path, expected, "{path}");
+    }
+}
