@@ -6,7 +6,7 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, PutMode};
 
 use super::{CloudBackend, failure};
-use crate::{Error, ErrorKind, Operation, Result};
+use crate::{Error, ErrorKind, Operation, Reason, Result};
 
 /// An object that is created again at each start. It stays, so that one request is enough from the second time on.
 const PROBE: &str = "lightship/create-probe";
@@ -26,15 +26,24 @@ pub(super) enum Creation {
 impl CloudBackend {
     /// Finds out once for a bucket.
     pub(super) async fn creation(&self, store: &dyn ObjectStore) -> Result<Creation> {
-        match self.bucket.creation.get_or_try_init(|| self.probe(store)).await {
+        match self.bucket.creation.get_or_try_init(|| self.find_out(store)).await {
             Ok(creation) => Ok(*creation),
-            // Only this object may be forbidden. Not kept: the real put tells whether everything is.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            // Nothing is known of what these credentials may do; the real put tells what is the matter with them.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(Creation::LookFirst),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn find_out(&self, store: &dyn ObjectStore) -> Result<Creation> {
+        match self.probe(store).await {
+            // The credentials are good, but not for this object, and will not be until the next start.
+            Err(error) if error.reason() == Reason::Denied => {
                 tracing::warn!(location = %self.bucket.location, %error,
-                    "cannot find out whether the store refuses to replace objects, so it is looked before each put");
+                    "cannot find out whether the store refuses to replace objects, so it is looked before each put; \
+                     allow these credentials to put that object, and start again");
                 Ok(Creation::LookFirst)
             }
-            Err(error) => Err(error),
+            found => found,
         }
     }
 

@@ -178,6 +178,25 @@ async fn of_many_keys_each_has_the_answer_that_the_store_gave_it() {
     assert!(text.contains("delete b at s3://bucket/app") && text.contains("s3:DeleteObject"), "{text}");
 }
 
+/// Credentials for some prefixes only: whether the store refuses to replace is asked once, not for each object.
+#[tokio::test]
+async fn a_probe_that_is_forbidden_is_put_once_a_start() {
+    let (address, heads) = scripted::store(|head| match head {
+        _ if head.contains("create-probe") => ("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>"),
+        _ if head.starts_with("head") => ("404 Not Found", ""),
+        _ => ("200 OK", ""),
+    });
+    let folder = options(&format!("http://{address}")).open().folder("app");
+    for key in ["a", "b", "c"] {
+        folder.put_new(key, body("x")).await.unwrap();
+    }
+    assert!(!folder.creates_atomically().await.unwrap());
+    let asked = heads.try_iter().map(|head| head.split(' ').take(2).collect::<Vec<_>>().join(" "));
+    let objects = ["a", "b", "c"].map(|key| [format!("head /bucket/app/{key}"), format!("put /bucket/app/{key}")]);
+    let expected = std::iter::once("put /bucket/app/lightship/create-probe".to_owned());
+    assert_eq!(asked.collect::<Vec<_>>(), expected.chain(objects.into_iter().flatten()).collect::<Vec<_>>());
+}
+
 /// The second start finds the probe of the first, and one request tells.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_probe_is_put_once_and_stays() {
