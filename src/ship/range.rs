@@ -29,14 +29,16 @@ pub fn name(ticket: &SnapshotTicket, part: &RangePart) -> ObjectName {
 /// # Errors
 /// If the pages of a small range cannot be read.
 pub fn body(ticket: &Arc<SnapshotTicket>, number: usize, author: &Author) -> io::Result<Body> {
-    if raw_bytes(ticket, &ticket.ranges[number]) <= IN_MEMORY_BYTES {
+    let len_max = raw_bytes(ticket, &ticket.ranges[number]);
+    if len_max <= IN_MEMORY_BYTES {
         return Ok(Bytes::from(write_object(ticket, &ticket.ranges[number], author, Vec::new())?).into());
     }
     let (ticket, author) = (Arc::clone(ticket), author.clone());
-    Ok(Body::stream(move || {
+    let body = Body::stream(move || {
         let (ticket, author) = (Arc::clone(&ticket), author.clone());
         stream::produce(move |out| write_object(&ticket, &ticket.ranges[number], &author, out))
-    }))
+    });
+    Ok(body.with_len_max(len_max))
 }
 
 fn raw_bytes(ticket: &SnapshotTicket, part: &RangePart) -> u64 {

@@ -24,15 +24,17 @@ const READ_BYTES: usize = 128 << 10;
 /// If the bytes cannot be read.
 pub fn encode(plan: &SegmentPlan, log: &Arc<CommitLog>, author: &Author) -> io::Result<Option<Body>> {
     if plan.raw_bytes() > IN_MEMORY_BYTES {
+        let len_max = plan.raw_bytes();
         let (plan, log, author) = (Arc::new(plan.clone()), Arc::clone(log), author.clone());
-        return Ok(Some(Body::stream(move || {
+        let body = Body::stream(move || {
             let (plan, log, author) = (Arc::clone(&plan), Arc::clone(&log), author.clone());
             stream::produce(move |out| {
                 let out = write_object(&plan, &author, out)?;
                 // The object is published only when the stream ends well.
                 if is_trustworthy(&plan, &log) { Ok(out) } else { Err(io::Error::other("the WAL was let go")) }
             })
-        })));
+        });
+        return Ok(Some(body.with_len_max(len_max)));
     }
     let object = write_object(plan, author, Vec::with_capacity(plan.raw_bytes() as usize / 2 + 1024));
     // What was read of a WAL that has restarted meanwhile may be anything, a fault included.
@@ -193,6 +195,17 @@ mod tests {
             let plan = SegmentPlan { source: Source::Wal(Arc::new(file)), ..plan(1) };
             assert!(encode(&plan, &log, &Author::new(WriterId(1))).unwrap().is_none(), "{len} bytes");
         }
+    }
+
+    /// Stores allow so many parts of an object, so large ones need larger parts.
+    #[test]
+    fn the_store_is_told_how_large_a_segment_can_become() {
+        let log = Arc::new(CommitLog::new(Generation(1), 1, "new"));
+        let len = 60 << 30;
+        let commits = vec![Mark { offset: Offset(len), ..plan(1).commits[0] }];
+        let plan = SegmentPlan { commits, ..plan(1) };
+        let body = encode(&plan, &log, &Author::new(WriterId(1))).unwrap().unwrap();
+        assert_eq!((body.as_bytes(), body.len_max()), (None, Some(len)));
     }
 
     #[test]
