@@ -212,7 +212,7 @@ impl fmt::Display for ReplicaTarget {
             Self::File { path } => write!(f, "file://{}", path.display()),
             Self::S3(S3Target { bucket, path, endpoint: None, .. }) => write!(f, "s3://{bucket}/{}", rest(path)),
             Self::S3(S3Target { bucket, path, endpoint: Some(endpoint), .. }) => {
-                write!(f, "s3://{bucket}/{} at {}", rest(path), endpoint.trim_end_matches('/'))
+                write!(f, "s3://{bucket}/{} at {}", rest(path), without_login(endpoint).trim_end_matches('/'))
             }
             Self::Gcs(GcsTarget { bucket, path, .. }) => write!(f, "gcs://{bucket}/{}", rest(path)),
             Self::Abs(AbsTarget { account_name, container, path, .. }) => match account_name {
@@ -226,6 +226,14 @@ impl fmt::Display for ReplicaTarget {
             }
         }
     }
+}
+
+/// A URL, or a host, without who logs in there.
+fn without_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, _)| url.split_at(scheme.len() + 3));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let hidden = authority.rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}{}", &rest[hidden..])
 }
 
 /// The kinds of places.

@@ -97,3 +97,14 @@ fn a_path_of_keys_is_cleaned_as_that_of_a_url() {
         assert_eq!(target_of(&keys, "", &[]).unwrap().path, expected, "{path}");
     }
 }
+
+#[test]
+fn a_login_in_the_endpoint_is_not_shown() {
+    let shown = |endpoint: &str| {
+        let target = target(&format!(", endpoint: '{endpoint}'"), "", &[]).unwrap();
+        ReplicaTarget::S3(target).to_string()
+    };
+    assert_eq!(shown("http://user:hunter2@minio:9000/"), "s3://b/p at http://minio:9000");
+    assert_eq!(shown("user:hunter2@minio:9000"), "s3://b/p at minio:9000");
+    assert_eq!(shown("https://minio/x@y"), "s3://b/p at https://minio/x@y");
+}
