@@ -123,6 +123,12 @@ impl Error {
         self.source.to_string()
     }
 
+    /// What is the matter, said of another key of the same request.
+    pub(crate) fn of_key(&self, key: &str) -> Self {
+        let error = Self::new(self.kind, self.operation, key, &self.location, self.cause());
+        error.because(self.reason)
+    }
+
     /// The same error, of the operation that a step of it served.
     pub(crate) fn during(self, operation: Operation) -> Self {
         Self { operation, ..self }

@@ -161,30 +161,27 @@ impl CloudBackend {
         let key_of_request = keys.first().map_or("", String::as_str);
         let store = match self.store(Operation::Delete, key_of_request).await {
             Ok(store) => store,
-            Err(error) => return self.same_for_all(keys, error.kind(), &error.cause()),
+            Err(error) => return keys.iter().map(|key| Err(error.of_key(key))).collect(),
         };
         let results: Vec<_> =
             store.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed()).collect().await;
         if results.len() != keys.len() {
             // The request failed as a whole, so none of its keys is known to be deleted.
             let error = results.into_iter().find_map(object_store::Result::err);
-            let error = error.map(|error| self.failed(Operation::Delete, key_of_request, &error));
-            let (kind, text) = match &error {
-                Some(error) => (error.kind(), error.cause()),
-                None => (ErrorKind::Unavailable, "the store answered for other keys".to_owned()),
+            let error = match error {
+                Some(error) => self.failed(Operation::Delete, key_of_request, &error),
+                None => {
+                    let text = "the store answered for other keys";
+                    Error::new(ErrorKind::Unavailable, Operation::Delete, key_of_request, self.location(), text)
+                }
             };
-            return self.same_for_all(keys, kind, &text);
+            return keys.iter().map(|key| Err(error.of_key(key))).collect();
         }
         let one = |(key, result): (&String, object_store::Result<Path>)| match result {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed(Operation::Delete, key, &error)),
         };
         keys.iter().zip(results).map(one).collect()
-    }
-
-    fn same_for_all(&self, keys: &[String], kind: ErrorKind, text: &str) -> Vec<Result<()>> {
-        let error = |key: &String| Err(Error::new(kind, Operation::Delete, key, self.location(), text));
-        keys.iter().map(error).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use russh_sftp::client::error::Error as SftpError;
 use super::failure::{is_missing, status};
 use super::session::Session;
 use super::{REQUESTS_AT_ONCE, SftpBackend, folder_of};
-use crate::{Backend, Error, Operation, Result};
+use crate::{Operation, Result};
 
 impl SftpBackend {
     /// Deletes `keys`; one result a key.
@@ -18,8 +18,8 @@ impl SftpBackend {
         let session = match self.session(Operation::Delete, first).await {
             Ok(session) => session,
             Err(error) => {
-                let same = |key| Error::new(error.kind(), Operation::Delete, key, self.location(), error.cause());
-                return keys.iter().map(|key| self.path(Operation::Delete, key).and_then(|_| Err(same(key)))).collect();
+                let same = |key: &String| self.path(Operation::Delete, key).and_then(|_| Err(error.of_key(key)));
+                return keys.iter().map(same).collect();
             }
         };
         let deletes: Vec<_> = keys.iter().map(|key| self.delete_one(&session, key)).collect();

@@ -5,7 +5,7 @@ use russh_sftp::protocol::StatusCode;
 
 use super::SftpBackend;
 use super::session::Session;
-use crate::{Backend, Error, ErrorKind, Operation};
+use crate::{Backend, Error, ErrorKind, Operation, Reason};
 
 /// Less room than this is none: a file system keeps some for itself.
 const ROOM_MIN: u64 = 1 << 20;
@@ -42,21 +42,21 @@ impl SftpBackend {
         error: &SftpError,
     ) -> Error {
         let reading = matches!(operation, Operation::Get | Operation::Head);
-        let kind = match status(error) {
+        let (kind, reason) = match status(error) {
             Some(StatusCode::NoSuchFile) if reading => return self.not_found(operation, key),
-            Some(StatusCode::PermissionDenied) => ErrorKind::PermissionDenied,
-            Some(StatusCode::BadMessage) => ErrorKind::Invalid,
+            Some(StatusCode::PermissionDenied) => (ErrorKind::PermissionDenied, Reason::Denied),
+            Some(StatusCode::BadMessage) => (ErrorKind::Invalid, Reason::Other),
             Some(StatusCode::NoConnection | StatusCode::ConnectionLost) | None => {
                 session.give_up();
-                ErrorKind::Unavailable
+                (ErrorKind::Unavailable, Reason::Unreachable)
             }
-            Some(_) => ErrorKind::Unavailable,
+            Some(_) => (ErrorKind::Unavailable, Reason::Other),
         };
         let advice = match kind {
             ErrorKind::PermissionDenied => "; the user must be allowed to read, write and delete there",
             _ => "",
         };
-        Error::new(kind, operation, key, self.location(), format!("{step}: {}{advice}", words(error)))
+        Error::new(kind, operation, key, self.location(), format!("{step}: {}{advice}", words(error))).because(reason)
     }
 
     /// [`Self::failed`] for what writes in `folder`: OpenSSH says "Failure" when the disk is full, so it is asked.

@@ -11,6 +11,7 @@ use russh::{AlgorithmKind, Error as SshError, MethodSet};
 use super::SftpOptions;
 use super::host_key::{HostKeys, Untrusted};
 use super::key::{KeyError, LoginKey};
+use crate::Reason;
 
 /// Questions that a host may ask before it lets one in or does not.
 const QUESTIONS_MAX: usize = 8;
@@ -45,6 +46,15 @@ impl LoginError {
             Self::Untrusted(_) | Self::Key { .. } | Self::CannotSign | Self::Refused { .. } => true,
             Self::Ssh(error) => matches!(error, SshError::NoCommonAlgo { .. }),
             Self::Unreachable(..) | Self::Silent(..) | Self::Slow(_) | Self::NoSftp(..) => false,
+        }
+    }
+
+    /// What is the matter, in a word. A key is wrong whether it is ours or the host's.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            _ if self.needs_operator() => Reason::WrongKey,
+            Self::NoSftp(..) => Reason::Other,
+            _ => Reason::Unreachable,
         }
     }
 }

@@ -33,7 +33,7 @@ use self::create::Creation;
 use self::session::Session;
 use crate::key::{check_key, check_prefix};
 use crate::temporary::{Sweeps, check_object_name};
-use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Result, walk};
+use crate::{Backend, Body, ByteRange, ByteStream, Error, ErrorKind, ObjectMeta, Operation, Reason, Result, walk};
 
 /// Requests of one operation that are on their way at the same time.
 const REQUESTS_AT_ONCE: usize = 16;
@@ -99,7 +99,7 @@ pub struct Host {
 #[derive(Default)]
 struct Kept {
     session: Option<Arc<Session>>,
-    failure: Option<(ErrorKind, String)>,
+    failure: Option<(ErrorKind, Reason, String)>,
 }
 
 impl Host {
@@ -110,7 +110,7 @@ impl Host {
 
     /// The connection; a new one if there is none, or if it has broken. Those who wait while one attempt fails share
     /// its failure, so that a dead host costs each of them one attempt's time.
-    async fn session(&self) -> Result<Arc<Session>, (ErrorKind, String)> {
+    async fn session(&self) -> Result<Arc<Session>, (ErrorKind, Reason, String)> {
         let seen = self.attempts.load(Ordering::Acquire);
         let mut kept = self.kept.lock().await;
         if let Some(session) = kept.session.as_ref().filter(|session| session.is_alive()) {
@@ -129,7 +129,7 @@ impl Host {
             Err(error) => {
                 let kind = if error.needs_operator() { ErrorKind::PermissionDenied } else { ErrorKind::Unavailable };
                 kept.session = None;
-                Err(kept.failure.insert((kind, error.to_string())).clone())
+                Err(kept.failure.insert((kind, error.reason(), error.to_string())).clone())
             }
         }
     }
@@ -160,7 +160,8 @@ pub struct SftpBackend {
 impl SftpBackend {
     async fn session(&self, operation: Operation, key: &str) -> Result<Arc<Session>> {
         let connected = self.host.session().await;
-        connected.map_err(|(kind, text)| Error::new(kind, operation, key, self.location(), text))
+        connected
+            .map_err(|(kind, reason, text)| Error::new(kind, operation, key, self.location(), text).because(reason))
     }
 
     /// Where the file of `key` is.

@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{SftpBackend, SftpOptions, host_and_port};
 use crate::store_server::{SftpHost, all_files, password_host};
-use crate::{Backend, Body, ByteRange, Error, ErrorKind, Operation};
+use crate::{Backend, Body, ByteRange, Error, ErrorKind, Operation, Reason};
 
 fn options(host: &SftpHost) -> SftpOptions {
     SftpOptions {
@@ -109,7 +109,7 @@ async fn a_host_that_cannot_be_verified_is_refused_and_the_error_says_what_to_do
     let host = SftpHost::new();
     let unknown = SftpOptions { host_key: None, ..options(&host) };
     let error = refusal(&host, unknown.clone()).await;
-    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::PermissionDenied, Reason::WrongKey), "{error}");
     let (_, rest) =
         error.to_string().split_once("add host-key: \"").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let line = rest.split_once('"').unwrap().0.to_owned();
@@ -125,7 +125,7 @@ async fn a_host_with_another_key_than_is_stated_is_refused() {
     make_key(&host, "key_rsa", &["-t", "rsa", "-b", "2048", "-N", ""]);
     let of = |key: &str| SftpOptions { host_key: Some(key.to_owned()), ..options(&host) };
     let error = refusal(&host, of(&host.public_key("key"))).await;
-    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::PermissionDenied, Reason::WrongKey), "{error}");
     assert!(error.to_string().contains("has CHANGED") && error.to_string().contains("host-key says"), "{error}");
     let error = refusal(&host, of(&host.public_key("key_rsa"))).await.to_string();
     assert!(error.contains("host-key is of the kind") && error.contains("ssh-keyscan"), "{error}");
@@ -222,7 +222,7 @@ async fn who_cannot_log_in_is_told_why() {
         ("host_key", "the host refuses the login of"),
     ] {
         let error = refusal(&host, with_key(&host.file(name))).await;
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert_eq!((error.kind(), error.reason()), (ErrorKind::PermissionDenied, Reason::WrongKey), "{error}");
         assert!(error.to_string().contains(text), "{name}: {error}");
     }
     let error = refusal(&host, with_key(&host.file("host_key"))).await.to_string();
@@ -256,7 +256,7 @@ async fn a_password_logs_in_where_it_is_taken_and_where_it_is_asked_for() {
         store.put_over("a/x", Bytes::from_static(b"other").into()).await.unwrap();
         assert_eq!(std::fs::read(root.join("app/a/x")).unwrap(), b"other");
         let error = with("SECRETKEPT").open().folder("/app").head("a/x").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert_eq!((error.kind(), error.reason()), (ErrorKind::PermissionDenied, Reason::WrongKey), "{error}");
         assert!(error.to_string().contains("the host refuses the login of backup with the password"), "{error}");
     }
 }
@@ -267,11 +267,11 @@ async fn who_cannot_connect_is_told_where() {
     // The port of a server that was stopped may be another's by now; nobody listens at this address.
     let deaf = SftpOptions { host: "127.9.9.9".into(), ..options(&host) };
     let error = refusal(&host, deaf).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, Reason::Unreachable), "{error}");
     assert!(error.to_string().contains("cannot connect to 127.9.9.9:"), "{error}");
     let nowhere = SftpOptions { host: "host.invalid".into(), ..options(&host) };
     let error = refusal(&host, nowhere).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, Reason::Unreachable), "{error}");
     assert!(error.to_string().contains("cannot connect to host.invalid:22"), "{error}");
 }
 

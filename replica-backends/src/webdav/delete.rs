@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use super::client::Payload;
 use super::{REQUESTS_AT_ONCE, WebdavBackend};
 use crate::walk::{Entry, ReadFolder};
-use crate::{Backend, Error, Operation, Result};
+use crate::{Operation, Result};
 
 /// From this many keys in a folder on, the folder is read instead of looking at each.
 const MANY: usize = 16;
@@ -30,8 +30,7 @@ impl WebdavBackend {
                 Ok(listed) => listed,
                 Err(error) => {
                     for index in indexes {
-                        let (kind, cause) = (error.kind(), error.cause());
-                        results[index] = Err(Error::new(kind, Operation::Delete, &keys[index], self.location(), cause));
+                        results[index] = Err(error.of_key(&keys[index]).during(Operation::Delete));
                     }
                     continue;
                 }

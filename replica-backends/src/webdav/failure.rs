@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::WebdavBackend;
-use crate::{Backend, Error, ErrorKind, Operation};
+use crate::{Backend, Error, ErrorKind, Operation, Reason};
 
 /// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,22 @@ impl Failure {
             _ => ErrorKind::Unavailable,
         }
     }
+
+    /// What is the matter, in a word.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable(_) | Self::Silent(_) => Reason::Unreachable,
+            Self::Url(_) | Self::Nonsense(_) => Reason::Other,
+            Self::Refused { status, .. } => match status {
+                401 => Reason::WrongKey,
+                403 => Reason::Denied,
+                429 | 503 => Reason::Throttled,
+                507 => Reason::Full,
+                500.. => Reason::StoreError,
+                _ => Reason::Other,
+            },
+        }
+    }
 }
 
 fn explain(status: u16, location: Option<&str>, authenticate: Option<&str>) -> String {
@@ -80,7 +96,8 @@ impl WebdavBackend {
         if kind == ErrorKind::NotFound {
             return self.not_found(operation, key);
         }
-        Error::new(kind, operation, key, self.location(), format!("{step}: {failure}"))
+        let error = Error::new(kind, operation, key, self.location(), format!("{step}: {failure}"));
+        error.because(failure.reason())
     }
 }
 
@@ -92,20 +109,20 @@ mod tests {
     fn each_status_says_what_the_caller_does() {
         use ErrorKind as K;
         let cases = [
-            (401, Operation::Put, K::PermissionDenied, "webdav-password"),
-            (403, Operation::List, K::PermissionDenied, "allowed to"),
-            (404, Operation::Get, K::NotFound, ""),
-            (404, Operation::Put, K::Unavailable, "404"),
-            (405, Operation::List, K::Unavailable, "does not speak WebDAV"),
-            (413, Operation::Put, K::Unavailable, "client_max_body_size"),
-            (423, Operation::Put, K::Unavailable, "locked"),
-            (503, Operation::Put, K::Unavailable, "fewer requests"),
-            (507, Operation::Put, K::Full, "no room"),
-            (500, Operation::Put, K::Unavailable, "problem of its own"),
+            (401, Operation::Put, K::PermissionDenied, "webdav-password", "wrong-key"),
+            (403, Operation::List, K::PermissionDenied, "allowed to", "access-denied"),
+            (404, Operation::Get, K::NotFound, "", "other"),
+            (404, Operation::Put, K::Unavailable, "404", "other"),
+            (405, Operation::List, K::Unavailable, "does not speak WebDAV", "other"),
+            (413, Operation::Put, K::Unavailable, "client_max_body_size", "other"),
+            (423, Operation::Put, K::Unavailable, "locked", "other"),
+            (503, Operation::Put, K::Unavailable, "fewer requests", "throttled"),
+            (507, Operation::Put, K::Full, "no room", "full"),
+            (500, Operation::Put, K::Unavailable, "problem of its own", "store-error"),
         ];
-        for (status, operation, kind, text) in cases {
+        for (status, operation, kind, text, reason) in cases {
             let failure = Failure::Refused { status, location: None, authenticate: None };
-            assert_eq!(failure.kind(operation), kind, "{status}");
+            assert_eq!((failure.kind(operation), failure.reason().name()), (kind, reason), "{status}");
             assert!(failure.to_string().contains(text), "{status}: {failure}");
         }
         let moved = Failure::Refused { status: 301, location: Some("https://x/".into()), authenticate: None };

@@ -41,7 +41,8 @@ impl Download {
 
     fn failed(&self, failure: &Failure) -> Error {
         let text = format!("reading the object: {failure}");
-        Error::new(ErrorKind::Unavailable, Operation::Get, &self.key, self.backend.location(), text)
+        let error = Error::new(ErrorKind::Unavailable, Operation::Get, &self.key, self.backend.location(), text);
+        error.because(failure.reason())
     }
 }
 

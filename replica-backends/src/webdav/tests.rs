@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{MISREAD, WebdavOptions};
 use crate::store_server::{StoreServer, all_files};
-use crate::{Backend, Body, ByteRange, ErrorKind};
+use crate::{Backend, Body, ByteRange, ErrorKind, Reason};
 
 /// A server and the folder that it serves.
 struct Place {
@@ -104,12 +104,12 @@ async fn what_is_wrong_is_said_and_nothing_is_written() {
     let stranger = WebdavOptions { password: Some("SECRETKEPT".into()), ..place.options() };
     let store = stranger.clone().open().folder("app");
     let error = store.put_new("x", body()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::PermissionDenied, Reason::WrongKey), "{error}");
     assert!(error.to_string().contains("check webdav-username and webdav-password"), "{error}");
     assert!(!format!("{error} {error:?} {stranger:?} {store:?}").contains("SECRETKEPT"));
     let nowhere = WebdavOptions { url: "http://127.0.0.1:1/dav".into(), ..place.options() };
     let error = nowhere.open().folder("app").put_new("x", body()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, Reason::Unreachable), "{error}");
     assert!(error.to_string().contains("cannot be reached"), "{error}");
     let nonsense = WebdavOptions { url: "nonsense".into(), ..place.options() };
     let error = nonsense.open().folder("app").head("x").await.unwrap_err();

@@ -109,6 +109,29 @@ fn what_litestream_wrote_to_a_host_is_restored() {
 }
 
 #[test]
+fn status_tells_apart_what_is_the_matter_with_a_host() {
+    let mut stage = Stage::new();
+    let replicator = stage.replicate_and_wait();
+    stage.host.stop();
+    let mut writer = stage.writer("10");
+    writer.commits();
+    let fails_for = |stage: &Stage, name: &str, needs_operator: bool| {
+        wait_until(name, || {
+            let (answer, _) = stage.scene.status(&[]);
+            let host = &answer["replicas"][0];
+            host["failing"] == name && host["needs_operator"] == needs_operator
+        });
+        stage.scene.status(&[]).0["replicas"][0]["problem"].to_string()
+    };
+    fails_for(&stage, "unreachable", false);
+    stage.host.start(&["--host-key", "new_key"]);
+    let problem = fails_for(&stage, "wrong-key", true);
+    assert!(problem.contains("has CHANGED"), "{problem}");
+    replicator.kill();
+    writer.leave();
+}
+
+#[test]
 fn a_host_that_is_down_delays_nobody_and_is_caught_up_with() {
     let mut stage = Stage::new();
     let beside = stage.scene.path("beside");
