@@ -21,8 +21,6 @@ use crate::cloud::choose_tls;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long nothing may happen: no byte sent, none received.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
-/// How much of a listing is read; some 100,000 files.
-const ANSWER_LEN_MAX: usize = 64 << 20;
 /// How much of an explanation is read.
 const REFUSAL_LEN_MAX: usize = 4 << 10;
 
@@ -152,18 +150,6 @@ pub(super) async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>,
         Ok(chunk) => chunk.map_err(|error| Failure::unreachable(&error)),
         Err(_) => Err(Failure::Silent(SILENCE_LIMIT)),
     }
-}
-
-/// All of an answer that must fit in memory.
-pub(super) async fn whole(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = next_chunk(&mut response).await? {
-        if bytes.len() + chunk.len() > ANSWER_LEN_MAX {
-            return Err(Failure::Nonsense(format!("a listing of more than {ANSWER_LEN_MAX} bytes")));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }
 
 async fn refused(mut response: Response) -> Failure {

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::WebdavBackend;
-use super::client::{Payload, whole};
+use super::client::{Payload, next_chunk};
 use super::failure::Failure;
-use super::multistatus::{QUESTION, Resource, parse};
+use super::multistatus::{Multistatus, QUESTION, Resource};
 use crate::temporary::is_object_name;
 use crate::walk::{Entry, ReadFolder};
 use crate::{Backend, Error, ErrorKind, ObjectMeta, Operation, Result};
@@ -15,11 +15,15 @@ impl WebdavBackend {
     async fn propfind(&self, path: &str, depth: u8) -> Result<Vec<Resource>, Failure> {
         let headers = [("depth", depth.to_string()), ("content-type", "application/xml; charset=\"utf-8\"".to_owned())];
         let question = Payload::Whole(Bytes::from_static(QUESTION.as_bytes()));
-        let answer = self.server.client.send("PROPFIND", path, &headers, question).await?;
+        let mut answer = self.server.client.send("PROPFIND", path, &headers, question).await?;
         if answer.status().as_u16() != 207 {
             return Err(Failure::Nonsense(format!("HTTP status {} to PROPFIND", answer.status().as_u16())));
         }
-        parse(&whole(answer).await?).map_err(Failure::Nonsense)
+        let mut multistatus = Multistatus::default();
+        while let Some(chunk) = next_chunk(&mut answer).await? {
+            multistatus.read(&chunk).map_err(Failure::Nonsense)?;
+        }
+        multistatus.finish().map_err(Failure::Nonsense)
     }
 
     /// The object of `key`, if there is one.

@@ -1,4 +1,6 @@
 //! What a server says of files and folders: the answer to PROPFIND (RFC 4918, 9.1 and 14).
+//!
+//! It is read piece by piece: a folder may have a million files, and their answer half a gigabyte.
 
 use std::time::SystemTime;
 
@@ -9,6 +11,9 @@ use serde::de::IgnoredAny;
 /// What is asked for.
 pub(super) const QUESTION: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind xmlns:D=\"DAV:\"><D:prop>\
     <D:resourcetype/><D:getcontentlength/><D:getlastmodified/></D:prop></D:propfind>";
+
+/// What a server may say of one file, in bytes.
+const ELEMENT_LEN_MAX: usize = 1 << 20;
 
 /// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +29,6 @@ impl Resource {
     pub(super) fn name(&self) -> &str {
         self.path.last().map_or("", String::as_str)
     }
-}
-
-#[derive(Deserialize)]
-struct Multistatus {
-    #[serde(default)]
-    response: Vec<ResponseElement>,
 }
 
 #[derive(Deserialize)]
@@ -57,11 +56,84 @@ struct ResourceType {
     collection: Option<IgnoredAny>,
 }
 
-/// Reads an answer. Names that are not UTF-8 are left out.
-pub(super) fn parse(xml: &[u8]) -> Result<Vec<Resource>, String> {
-    let text = std::str::from_utf8(xml).map_err(|error| error.to_string())?;
-    let answer: Multistatus = quick_xml::de::from_str(text).map_err(|error| error.to_string())?;
-    Ok(answer.response.iter().filter_map(resource).collect())
+/// An answer on its way.
+#[derive(Debug, Default)]
+pub(super) struct Multistatus {
+    found: Vec<Resource>,
+    /// What has come and is no whole element yet.
+    rest: Vec<u8>,
+    /// How much of that is known to hold no end of an element.
+    searched: usize,
+}
+
+impl Multistatus {
+    /// Reads the next piece. Names that are not UTF-8 are left out.
+    pub(super) fn read(&mut self, piece: &[u8]) -> Result<(), String> {
+        self.rest.extend_from_slice(piece);
+        let mut done = 0;
+        while let Some(end) = self.end_of_response() {
+            self.found.extend(response(&self.rest[done..end])?);
+            done = end;
+        }
+        self.rest.drain(..done);
+        self.searched -= done;
+        if self.rest.len() > ELEMENT_LEN_MAX {
+            return Err(format!("one file with more than {ELEMENT_LEN_MAX} bytes of properties"));
+        }
+        Ok(())
+    }
+
+    /// Everything that was found, if the answer is whole.
+    pub(super) fn finish(self) -> Result<Vec<Resource>, String> {
+        let rest = std::str::from_utf8(&self.rest).map_err(|error| error.to_string())?.trim_end();
+        let tag = rest.rfind('<').and_then(|at| rest[at..].strip_prefix('<')?.strip_suffix('>')).unwrap_or_default();
+        let name = tag.strip_prefix('/').unwrap_or(tag).trim_end_matches('/');
+        let is_end = tag.starts_with('/') || tag.ends_with('/');
+        if is_end && local_name(name.as_bytes()) == b"multistatus" {
+            return Ok(self.found);
+        }
+        Err("it does not end with </multistatus>".to_owned())
+    }
+
+    /// Behind the next `</response>`; what lies before it is not searched again.
+    fn end_of_response(&mut self) -> Option<usize> {
+        while let Some(at) = find(&self.rest[self.searched..], b"</") {
+            let begin = self.searched + at;
+            let Some(len) = find(&self.rest[begin..], b">") else {
+                self.searched = begin;
+                return None;
+            };
+            self.searched = begin + len + 1;
+            if local_name(&self.rest[begin + 2..begin + len]) == b"response" {
+                return Some(self.searched);
+            }
+        }
+        // A `<` at the end may be the first half of `</`.
+        self.searched = self.searched.max(self.rest.len().saturating_sub(1));
+        None
+    }
+}
+
+/// The first element `response` in `xml`, which ends with it.
+fn response(xml: &[u8]) -> Result<Option<Resource>, String> {
+    let is_begin = |at: &usize| {
+        let name = xml[at + 1..].split(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/')).next();
+        xml[*at] == b'<' && name.is_some_and(|name| local_name(name) == b"response")
+    };
+    let begin = (0..xml.len()).find(is_begin).ok_or("an end of a response without its beginning")?;
+    let text = std::str::from_utf8(&xml[begin..]).map_err(|error| error.to_string())?;
+    let element: ResponseElement = quick_xml::de::from_str(text).map_err(|error| error.to_string())?;
+    Ok(resource(&element))
+}
+
+/// The name in a tag, without prefix and attributes.
+fn local_name(tag: &[u8]) -> &[u8] {
+    let name = tag.split(u8::is_ascii_whitespace).next().unwrap_or(tag);
+    name.rsplit(|byte| *byte == b':').next().unwrap_or(name)
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
 fn resource(response: &ResponseElement) -> Option<Resource> {
@@ -114,6 +186,19 @@ mod tests {
 
     use super::*;
 
+    fn parse(xml: &[u8]) -> Result<Vec<Resource>, String> {
+        let read = |piece_len: usize| {
+            let mut multistatus = Multistatus::default();
+            xml.chunks(piece_len).try_for_each(|piece| multistatus.read(piece))?;
+            multistatus.finish()
+        };
+        let whole = read(xml.len().max(1));
+        for piece_len in [1, 2, 7, 64] {
+            assert_eq!(read(piece_len), whole, "in pieces of {piece_len}: {}", String::from_utf8_lossy(xml));
+        }
+        whole
+    }
+
     fn parts(path: &[&str]) -> Vec<String> {
         path.iter().map(|part| (*part).to_owned()).collect()
     }
@@ -154,8 +239,27 @@ mod tests {
         }
         assert!(parse(b"\xff").is_err());
         assert!(parse("<D:multistatus xmlns:D=\"DAV:\"><D:response>".as_bytes()).is_err());
+        let cut = "<D:multistatus xmlns:D=\"DAV:\"><D:response><D:href>/a</D:href></D:response>";
+        assert!(parse(cut.as_bytes()).is_err());
+        assert!(parse(b"<D:multistatus></D:response></D:multistatus>").is_err());
         for (part, expected) in [("%41%e2%82%ac", Some("A\u{20ac}")), ("%4", None), ("%zz", None), ("%ff", None)] {
             assert_eq!(decode(part).as_deref(), expected, "{part}");
         }
+    }
+
+    #[test]
+    fn an_answer_of_any_length_is_read_in_bounded_memory() {
+        let mut multistatus = Multistatus::default();
+        multistatus.read(b"<?xml version=\"1.0\"?><D:multistatus xmlns:D=\"DAV:\">").unwrap();
+        let properties = " ".repeat(8000);
+        for number in 0..10_000 {
+            let element = format!("<D:response><D:href>/{number}</D:href>{properties}</D:response>\n");
+            multistatus.read(element.as_bytes()).unwrap();
+            assert!(multistatus.rest.capacity() < 64 << 10);
+        }
+        multistatus.read(b"</D:multistatus>\r\n").unwrap();
+        assert_eq!(multistatus.finish().unwrap().len(), 10_000);
+        let mut endless = Multistatus::default();
+        assert!((0..20_000).any(|_| endless.read(&[b' '; 4096]).is_err()) && endless.rest.len() <= 2 << 20);
     }
 }
