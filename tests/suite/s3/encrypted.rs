@@ -49,3 +49,26 @@ fn a_put_whose_answer_is_lost_is_recognised_by_who_can_read_it_and_by_who_cannot
         }
     }
 }
+
+/// Encryption by the store itself, beside that with age.
+#[test]
+fn every_object_is_encrypted_by_the_store_as_the_configuration_says() {
+    let stage = Stage::new();
+    let address = stage.server.address;
+    let keys = "sync-interval: 100ms, server-side-encryption: 'aws:kms', sse-kms-key-id: a-key, \
+                storage-class: STANDARD_IA";
+    let stage = stage.via_with(address, keys);
+    let replicator = stage.replicate_and_wait();
+    let mut writer = stage.scene.writer(&["--commits", "20", "--pause", "0.02", "--stay"]);
+    writer.commits();
+    replicator.stop_well();
+    writer.leave();
+    assert!(stage.keys().len() > 2, "{:?}", stage.keys());
+    for key in stage.keys() {
+        let head = stage.server.request("HEAD", &format!("/bucket/{key}")).to_ascii_lowercase();
+        assert!(head.contains("encryption: aws:kms\r") && head.contains("kms-key-id: a-key\r"), "{key}: {head}");
+        let has_class = head.contains("x-amz-storage-class: standard_ia\r");
+        assert!(has_class || key.ends_with("create-probe"), "{key}: {head}");
+    }
+    assert!(stage.restored() == stage.scene.source(), "{}", stage.scene.log());
+}
