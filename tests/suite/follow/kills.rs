@@ -1,5 +1,7 @@
 //! SIGKILL at random moments: of the replicator, and of the application.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::scene::*;
@@ -13,12 +15,69 @@ fn nap(from_ms: u64, to_ms: u64) {
     std::thread::sleep(Duration::from_millis(fastrand::u64(from_ms..to_ms)));
 }
 
+/// So many deaths are each looked at; after them, as the history grows, one in five.
+const LOOKED_AT: u64 = 10;
+
+/// What the replicators have reported as stored, as it can be restored before the next one begins: that one reads the
+/// live database, and would make up for what is lost.
+struct Reported<'a> {
+    scene: &'a Scene,
+    /// Of the commit that was reported last.
+    last: u64,
+    /// The newest states that were restored.
+    restored: Vec<PathBuf>,
+}
+
+impl<'a> Reported<'a> {
+    fn of(scene: &'a Scene) -> Self {
+        Self { scene, last: 0, restored: Vec::new() }
+    }
+
+    /// A replicator has died, the `number`th: the very commit that it, or one before it, has reported last can be
+    /// restored, and the newest state is no older one.
+    fn check(&mut self, number: u64) {
+        let log = self.scene.log();
+        let line = log.lines().rfind(|line| line.contains(" stored db="));
+        let Some((_, position)) = line.and_then(|line| line.split_once("position=")) else { return };
+        if number >= LOOKED_AT && !number.is_multiple_of(5) {
+            return;
+        }
+        let position = position.split_whitespace().next().unwrap();
+        let restored = |arguments: &[&str]| {
+            let bytes = self.scene.restored_from(self.scene.replica(), arguments);
+            bytes.unwrap_or_else(|error| panic!("death {number}: {position} is lost: {error}\n{log}"))
+        };
+        let (there, newest) = (chain_length(&restored(&["-position", position])), restored(&[]));
+        let length = chain_length(&newest);
+        assert!(there >= self.last, "death {number}: {position} is commit {there}, after {}\n{log}", self.last);
+        assert!(length >= there, "death {number}: commit {there} was reported, and {length} is restored\n{log}");
+        let kept = self.scene.path(&format!("restored-{number}"));
+        fs::write(&kept, newest).unwrap();
+        self.restored.push(kept);
+        self.last = there;
+    }
+
+    /// Each state that was restored is one that the application has had: nobody replicates any more, and its end is in
+    /// the database file.
+    fn judge(&self) {
+        // The few lives of a short run may all be too short.
+        assert!(!self.restored.is_empty() || kills() < 20, "nothing was ever reported\n{}", self.scene.log());
+        for restored in &self.restored {
+            let within = python("chain.py").arg("within").arg(restored).arg(self.scene.db()).status().unwrap();
+            assert!(within.success(), "{} is nothing that the application has had", restored.display());
+        }
+        println!("what was reported was restored after {} deaths", self.restored.len());
+    }
+}
+
 /// Starts a replicator, kills it at a random moment, and so on while `writer` writes; the last one ends well.
 fn kill_again_and_again(scene: &Scene, writers: Vec<Writer>) -> u64 {
-    for _ in 0..kills() {
+    let mut reported = Reported::of(scene);
+    for number in 0..kills() {
         let replicator = scene.replicate();
         nap(5, 600);
         replicator.kill();
+        reported.check(number);
         nap(0, 100);
     }
     let attached = || scene.log().matches(" generation db=").count() + scene.log().matches("continuing the").count();
@@ -48,6 +107,7 @@ fn kill_again_and_again(scene: &Scene, writers: Vec<Writer>) -> u64 {
     last.stop_well();
     let source = scene.source();
     assert!(source == scene.restored(), "the restored database is not the source\n{}", scene.log());
+    reported.judge();
     chain_length(&source)
 }
 
@@ -110,7 +170,8 @@ fn killed_application_recovers_while_it_is_followed() {
 #[test]
 fn killed_together_with_its_application_the_replicator_continues() {
     let scene = Scene::with_chain(4096);
-    for _ in 0..kills() / 2 {
+    let mut reported = Reported::of(&scene);
+    for number in 0..kills() / 2 {
         let replicator = scene.replicate();
         // Nobody lives long enough to copy the WAL back: at full speed its recovery would soon take longer than
         // anything.
@@ -119,6 +180,7 @@ fn killed_together_with_its_application_the_replicator_continues() {
         writer.child.kill().unwrap();
         replicator.kill();
         writer.child.wait().unwrap();
+        reported.check(number);
     }
     let replicator = scene.replicate();
     let mut writer = scene.writer(&["--autocheckpoint", "0", "--commits", "50"]);
@@ -126,4 +188,5 @@ fn killed_together_with_its_application_the_replicator_continues() {
     replicator.stop_well();
     drop(writer);
     assert!(scene.source() == scene.restored(), "the restored database is not the source\n{}", scene.log());
+    reported.judge();
 }
