@@ -17,6 +17,8 @@ use super::time::WallClock;
 use super::trace::Trace;
 
 const CONNECTIONS_MAX: usize = 4;
+/// In worlds that have large rows: of so many transactions one writes such a row.
+const LARGE_ONE_IN: u32 = 40;
 
 /// What a connection is in the middle of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub struct App {
     oracle: Rc<RefCell<Oracle>>,
     /// On which machine it runs.
     pub machine: u32,
+    /// Decides what is rare, in the worlds of later seeds.
+    pub rare: Option<Rng>,
     presence: Presence,
     users: Vec<User>,
     /// What SQLite has said of the database that it must never say.
@@ -79,6 +83,7 @@ impl App {
             trace: trace.clone(),
             oracle: Rc::clone(oracle),
             machine: 0,
+            rare: None,
             presence: Presence::default(),
             users: Vec::new(),
             damage: None,
@@ -242,6 +247,12 @@ impl App {
 
     fn begin(&mut self, number: usize) {
         let size = self.size(number);
+        if let Some(rare) = self.rare.as_mut().filter(|_| size <= sql::PAGES_MAX)
+            && rare.u32(0..LARGE_ONE_IN) == 0
+        {
+            let large = sql::large(rare);
+            return self.run(number, &large);
+        }
         match self.random.u32(0..20) {
             0..12 => {
                 let change = sql::transaction(&mut self.random, size);
@@ -260,7 +271,10 @@ impl App {
                 }
             }
             16 => self.run(number, "VACUUM"),
-            17 => self.run(number, "PRAGMA incremental_vacuum(5)"),
+            17 => {
+                let pages = self.rare.as_mut().map_or(5, |rare| rare.u32(1..200));
+                self.run(number, &format!("PRAGMA incremental_vacuum({pages})"));
+            }
             _ => {
                 let change = sql::shape(&mut self.random);
                 self.run(number, &change);
@@ -278,7 +292,10 @@ impl App {
     /// Runs statements, which may fail because others are in the way, and takes note of what is committed then.
     fn run(&mut self, number: usize, statements: &str) {
         let User { connection, doing } = &mut self.users[number];
-        let done = connection.execute_batch(statements);
+        let done = match self.rare {
+            Some(_) => sql::run_to_the_end(connection, statements),
+            None => connection.execute_batch(statements),
+        };
         if done.is_err() && *doing == Doing::Nothing && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
         }
@@ -313,8 +330,13 @@ impl App {
     }
 
     fn size(&self, number: usize) -> u32 {
-        let size = self.users[number].connection.pragma_query_value(None, "page_count", |row| row.get(0));
-        size.unwrap_or(0)
+        let number_of = |what: &str| {
+            let asked = self.users[number].connection.pragma_query_value(None, what, |row| row.get(0));
+            asked.unwrap_or(0_u32)
+        };
+        // A large row that is gone leaves its pages free.
+        let free = if self.rare.is_some() { number_of("freelist_count") } else { 0 };
+        number_of("page_count").saturating_sub(free)
     }
 
     /// A copy of its disk. Nobody's locks are dropped.
@@ -330,7 +352,8 @@ impl App {
     pub fn another(&self) -> Self {
         let (clocks, random) = ((&self.clock, &self.trace), Rng::with_seed(self.random.clone().u64(..)));
         let other = Self::new(&self.path, random, self.habits.clone(), clocks, &self.oracle);
-        Self { machine: self.machine + 1, ..other }
+        let rare = self.rare.clone().map(|mut rare| rare.fork());
+        Self { machine: self.machine + 1, rare, ..other }
     }
 
     /// Commits something. False if somebody is in the way.

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use fastrand::Rng;
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::{Batch, Connection};
 
 /// A database of more pages is emptied rather than filled.
-const PAGES_MAX: u32 = 160;
+pub const PAGES_MAX: u32 = 160;
 const TABLES: u32 = 3;
 
 /// The first transaction of a database.
@@ -48,6 +50,29 @@ pub fn change(random: &mut Rng, pages: u32) -> String {
     create + &change
 }
 
+/// One transaction that writes a row of some 300 KB: a long chain of pages, and more of them than the cache may hold.
+pub fn large(random: &mut Rng) -> String {
+    let (table, length) = (random.u32(0..TABLES), random.usize(200_000..400_000));
+    let content: String = std::iter::repeat_with(|| random.lowercase()).take(16).collect();
+    let repeated = format!("substr(replace(hex(zeroblob({})), '00', '{content}'), 1, {length})", length / 16 + 1);
+    let end = if random.u32(0..4) == 0 { "ROLLBACK" } else { "COMMIT" };
+    format!(
+        "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS t{table} (id INTEGER PRIMARY KEY, a, b);
+         INSERT INTO t{table} (a, b) VALUES ({length}, {repeated}); {end}"
+    )
+}
+
+/// Runs each of `statements` until it has no row left: `execute_batch` asks each for one only, and an incremental
+/// vacuum frees a page for each.
+pub fn run_to_the_end(connection: &Connection, statements: &str) -> rusqlite::Result<()> {
+    let mut batch = Batch::new(connection, statements);
+    while let Some(mut statement) = batch.next()? {
+        let mut rows = statement.raw_query();
+        while rows.next()?.is_some() {}
+    }
+    Ok(())
+}
+
 /// A change to the schema.
 pub fn shape(random: &mut Rng) -> String {
     let table = random.u32(0..TABLES);
@@ -73,4 +98,16 @@ fn insert(random: &mut Rng, table: u32) -> String {
             write!(text, "{separator}({a}, substr(replace(hex(zeroblob({length})), '00', '{content}'), 1, {length}))");
     }
     text
+}
+
+#[test]
+fn an_incremental_vacuum_frees_as_many_pages_as_it_is_told_to() {
+    let connection = Connection::open_in_memory().unwrap();
+    let filled = format!("PRAGMA auto_vacuum = 2; {}; DELETE FROM t0", first(&mut Rng::with_seed(1)));
+    let large = "INSERT INTO t0 (b) VALUES (zeroblob(100000)); DELETE FROM t0";
+    let free = || connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, u32>(0)).unwrap();
+    connection.execute_batch(&format!("{filled}; {large}")).unwrap();
+    let before = free();
+    run_to_the_end(&connection, "PRAGMA incremental_vacuum(5)").unwrap();
+    assert_eq!(free(), before - 5);
 }

@@ -25,6 +25,8 @@ const PATIENCE_SECONDS: u32 = 600;
 
 /// From this seed on there are power cuts, and two machines at a time; what seeds before it have found stays found.
 pub const HARM_FROM: u64 = 1000;
+/// From this one on there are large rows also, and incremental vacuums that free more than a page.
+pub const RARE_FROM: u64 = 100_000;
 
 /// What went wrong, and what happened before.
 #[derive(Debug)]
@@ -115,7 +117,8 @@ impl World {
             checkpoints: [0, 3, 20][random.usize(0..3)],
             moves: [0, 2, 10][random.usize(0..3)],
         };
-        let app = App::new(&home.join("app.db"), random.fork(), habits.clone(), (&clock, &trace), &oracle);
+        let mut app = App::new(&home.join("app.db"), random.fork(), habits.clone(), (&clock, &trace), &oracle);
+        app.rare = (seed >= RARE_FROM).then(|| Rng::with_seed(seed.reverse_bits()));
         let app = Rc::new(RefCell::new(app));
         let acting = Rc::clone(&app);
         let machine = Machine::new(random.u64(..), move || {
@@ -333,7 +336,7 @@ impl World {
         self.home = home;
         let clocks = (&self.clock, &self.trace);
         let mut app = App::new(&self.path(), self.random.fork(), self.habits.clone(), clocks, &self.oracle);
-        app.machine = self.app.borrow().machine;
+        (app.machine, app.rare) = (self.app.borrow().machine, self.app.borrow().rare.clone());
         *self.app.borrow_mut() = app;
         self.app.borrow_mut().open();
     }
