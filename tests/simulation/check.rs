@@ -1,6 +1,6 @@
 //! What must hold of a replica, whatever happened: everything that it holds was committed once, and can be restored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use fastrand::Rng;
 use lightship::history::{ObjectName, Target};
 use lightship::restore::{NamedBackend, RestoreError, RestoreRequest, Silent, restore};
 use lightship::segment::{Seal, StateDigest, Tail};
-use lightship::types::{Generation, Index, Offset, Position};
+use lightship::types::{Generation, Index, Offset, Position, Timestamp};
 use lightship::verify::{self, Outcome};
 use tokio::runtime::Runtime;
 
@@ -19,15 +19,18 @@ use super::store::Frozen;
 pub struct Checker {
     runtime: Runtime,
     scratch: PathBuf,
+    /// Every commit that each replica has once had, if it must still have it.
+    had: BTreeMap<usize, BTreeMap<Commit, Timestamp>>,
+    random: Rng,
 }
 
 /// A commit of a replica, and where it ends.
 type Commit = (Generation, Index, Offset);
 
 impl Checker {
-    pub fn new(scratch: &Path) -> Self {
+    pub fn new(scratch: &Path, seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        Self { runtime, scratch: scratch.to_owned() }
+        Self { runtime, scratch: scratch.to_owned(), had: BTreeMap::new(), random: Rng::with_seed(seed) }
     }
 
     /// Restores into a file that is removed again.
@@ -59,7 +62,7 @@ impl Checker {
 
     /// A file that somebody restores to go on with: the newest state, or an older one.
     pub fn file(&self, replica: &Frozen, random: &mut Rng) -> Option<Vec<u8>> {
-        let all: Vec<Commit> = commits(replica).into_iter().collect();
+        let all: Vec<Commit> = commits(replica).into_keys().collect();
         let (generation, target) = match all.get(random.usize(0..=all.len())) {
             Some((generation, index, offset)) if random.bool() => {
                 (Some(*generation), Target::Position(*index, *offset))
@@ -97,30 +100,31 @@ impl Checker {
         oracle.find(pages, 0).ok_or_else(|| format!("at {at} is no commit\n{}", around(replica, at)))
     }
 
-    /// Some commits of some generation, in their order, must have been made in this order.
+    /// Some commits of some generation, in their order, must have been made in this order. What was not seen after
+    /// `kept_since` may be on its way out.
     pub fn some_commits(
         &self,
         replica: &Frozen,
         oracle: &Oracle,
         random: &mut Rng,
-        keeps_everything: bool,
+        kept_since: Option<Timestamp>,
     ) -> Result<(), String> {
-        let all: Vec<Commit> = commits(replica).into_iter().collect();
+        let all: Vec<(Commit, Timestamp)> = commits(replica).into_iter().collect();
         if all.is_empty() {
             return Ok(());
         }
-        let generation = all[random.usize(0..all.len())].0;
-        let of_it: Vec<Commit> = all.into_iter().filter(|(g, ..)| *g == generation).collect();
+        let (generation, ..) = all[random.usize(0..all.len())].0;
+        let of_it: Vec<(Commit, Timestamp)> = all.into_iter().filter(|((g, ..), _)| *g == generation).collect();
         let mut chosen: Vec<usize> = (0..3).map(|_| random.usize(0..of_it.len())).collect();
         chosen.sort_unstable();
         chosen.dedup();
         let mut seen = BTreeMap::new();
-        for (generation, index, offset) in chosen.into_iter().map(|at| of_it[at]) {
+        for ((generation, index, offset), time) in chosen.into_iter().map(|at| of_it[at]) {
             let at = Position { generation, index, offset };
             let pages = match self.pages_at(replica, at) {
                 Ok(pages) => pages,
-                Err(_) if !keeps_everything => continue,
-                Err(error) => return Err(error),
+                Err(_) if kept_since.is_some_and(|since| time <= since) => continue,
+                Err(error) => return Err(format!("seen {time}, kept since {kept_since:?}: {error}")),
             };
             if oracle.find_behind(pages, &mut seen).is_none() {
                 let number = oracle.last(pages);
@@ -129,6 +133,25 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// One of the commits that replica `number` has once had, and that was seen after `kept_since`, can be restored.
+    ///
+    /// What is looked at is decided aside, and decides nothing else.
+    pub fn had(
+        &mut self,
+        (number, replica): (usize, &Frozen),
+        oracle: &Oracle,
+        kept_since: Option<Timestamp>,
+    ) -> Result<(), String> {
+        let had = self.had.entry(number).or_default();
+        had.extend(commits(replica));
+        had.retain(|_, time| kept_since.is_none_or(|since| *time > since));
+        let Some((&(generation, index, offset), &time)) = self.random.choice(had.iter()) else { return Ok(()) };
+        let drawn = fastrand::get_seed();
+        let found = self.at(replica, oracle, Position { generation, index, offset });
+        fastrand::seed(drawn);
+        found.map(|_| ()).map_err(|error| format!("had, seen {time}, kept since {kept_since:?}: {error}"))
     }
 
     /// Verification finds nothing, in any history.
@@ -193,12 +216,12 @@ pub fn states(replica: &Frozen, oracle: &Oracle) -> Result<(), String> {
     Ok(())
 }
 
-/// Every commit of every segment, in their order.
-fn commits(replica: &Frozen) -> BTreeSet<Commit> {
-    let mut all = BTreeSet::new();
+/// Every commit of every segment, in their order, and when each was seen.
+fn commits(replica: &Frozen) -> BTreeMap<Commit, Timestamp> {
+    let mut all = BTreeMap::new();
     for (name, seal) in seals(replica).flatten() {
         if matches!(name, ObjectName::Segment(..)) {
-            all.extend(seal.commits.iter().map(|commit| (seal.generation, seal.to.0, commit.end)));
+            all.extend(seal.commits.iter().map(|commit| ((seal.generation, seal.to.0, commit.end), commit.time)));
         }
     }
     all

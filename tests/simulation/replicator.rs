@@ -11,7 +11,7 @@ use lightship::follow::Limits;
 use lightship::history::retention::{Policy, Tier};
 use lightship::host;
 use lightship::ship::{Merging, ReplicaStatus, STREAMS_MAX, Streams};
-use lightship::types::Position;
+use lightship::types::{Position, Timestamp};
 use replica_backends::Backend;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
@@ -73,6 +73,14 @@ impl Settings {
     /// Whether this replica keeps everything for ever.
     pub fn keeps_everything(&self, replica: usize) -> bool {
         self.replicas[replica].retention.is_none()
+    }
+
+    /// Whatever this replica has of what was seen after that it must keep, though its clock has said `latest` once;
+    /// `None`: everything.
+    pub fn kept_since(&self, replica: usize, latest: Timestamp) -> Option<Timestamp> {
+        let Policy { everything, grace, .. } = &self.replicas[replica].retention.as_ref()?.policy;
+        let kept = (*everything)? + *grace;
+        Some(Timestamp(latest.0.saturating_sub(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX))))
     }
 
     /// Whether segments stay as they are put.

@@ -21,11 +21,14 @@ struct State {
     /// For how long the machine had been up then.
     up: Duration,
     began: Option<tokio::time::Instant>,
+    /// The most that it has ever said.
+    latest: Duration,
 }
 
 impl WallClock {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { base: Duration::from_millis(BEGIN_MS), up: Duration::ZERO, began: None })))
+        let base = Duration::from_millis(BEGIN_MS);
+        Self(Arc::new(Mutex::new(State { base, up: Duration::ZERO, began: None, latest: base })))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -39,7 +42,12 @@ impl WallClock {
 
     /// While nobody has entered: from now on it goes on from there.
     pub fn set(&self, reading: Duration) {
-        self.lock().base = reading;
+        self.lock().rebase(reading);
+    }
+
+    /// The most that it has ever said while nobody had entered.
+    pub fn latest(&self) -> Timestamp {
+        timestamp(self.lock().latest)
     }
 
     /// Of the millisecond at hand so many nanoseconds have passed. What differs here may make a difference later.
@@ -55,18 +63,29 @@ impl WallClock {
     /// Called within the same runtime: nothing passes until the next is entered.
     pub fn leave(&self) {
         let mut state = self.lock();
-        (state.base, state.up) = (state.now(), state.uptime());
+        let now = state.now();
+        state.up = state.uptime();
+        state.rebase(now);
         state.began = None;
     }
 
     /// Somebody sets it.
     pub fn step(&self, by: Duration, forward: bool) {
         let mut state = self.lock();
-        state.base = if forward { state.base + by } else { state.base.saturating_sub(by) };
+        let base = if forward { state.base + by } else { state.base.saturating_sub(by) };
+        state.rebase(base);
     }
 }
 
+fn timestamp(reading: Duration) -> Timestamp {
+    Timestamp(u64::try_from(reading.as_millis()).unwrap_or(u64::MAX))
+}
+
 impl State {
+    fn rebase(&mut self, base: Duration) {
+        (self.base, self.latest) = (base, self.latest.max(base));
+    }
+
     fn now(&self) -> Duration {
         self.base + self.passed()
     }
@@ -82,7 +101,7 @@ impl State {
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
-        Timestamp(u64::try_from(self.lock().now().as_millis()).unwrap_or(u64::MAX))
+        timestamp(self.lock().now())
     }
 
     fn uptime(&self) -> Duration {

@@ -130,7 +130,7 @@ impl World {
         let stores = (0..count).map(|n| Store::new(&format!("r{n}"), random.u64(..), &clock, &trace)).collect();
         let settings = Settings::new(&mut random, count);
         trace.add("world", format_args!("{habits:?} {settings:?}"));
-        let checker = Checker::new(root.path());
+        let checker = Checker::new(root.path(), seed);
         let shipped = vec![None; count];
         Self {
             random,
@@ -371,6 +371,7 @@ impl World {
     /// What holds at any moment.
     fn check(&mut self, number: usize, thorough: bool) -> Result<(), String> {
         let keeps_everything = self.settings.keeps_everything(number);
+        let kept_since = self.settings.kept_since(number, self.clock.latest());
         let position = self.replicator.as_ref().and_then(|replicator| replicator.positions()[number]);
         let frozen = self.stores[number].frozen();
         let oracle = self.oracle.borrow();
@@ -393,7 +394,8 @@ impl World {
                 self.checker.newest(&frozen, &oracle, self.shipped[number]).map_err(of)?;
             }
         }
-        self.checker.some_commits(&frozen, &oracle, &mut self.random, keeps_everything).map_err(of)?;
+        self.checker.some_commits(&frozen, &oracle, &mut self.random, kept_since).map_err(of)?;
+        self.checker.had((number, &frozen), &oracle, kept_since).map_err(of)?;
         if thorough || self.random.u32(0..8) == 0 {
             self.checker.verify(&frozen).map_err(of)?;
         }
