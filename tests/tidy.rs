@@ -17,6 +17,8 @@ mod links;
 mod mutations;
 #[path = "tidy/reach.rs"]
 mod reach;
+#[path = "tidy/seeds.rs"]
+mod seeds;
 #[path = "tidy/text.rs"]
 mod text;
 
@@ -93,6 +95,13 @@ fn every_breakage_can_still_be_made_and_has_a_test_that_notices_it() {
     let files = all_files();
     let text = |path: &str| &files.iter().find(|file| file.path == path).unwrap().text;
     assert_none(&mutations::outdated(text("tests/mutations.txt"), &files, text("docs/reliability.md")));
+}
+
+#[test]
+fn every_seed_that_has_found_something_is_run_and_what_it_found_is_said() {
+    let files = all_files();
+    let text = |path: &str| &files.iter().find(|file| file.path == path).unwrap().text;
+    assert_none(&seeds::untold(text("docs/reliability.md"), text("tests/simulation/main.rs")));
 }
 
 /// As many ways are known in which backups of SQLite have lost something.
