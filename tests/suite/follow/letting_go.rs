@@ -2,6 +2,7 @@
 //! file in its place then has two that do not belong together.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::scene::*;
@@ -83,6 +84,59 @@ fn database_replaced_by_rename_is_not_damaged_and_restores() {
 #[test]
 fn database_copied_over_in_place_is_not_damaged_and_restores() {
     swapping_is_survived(Swap::CopyOver);
+}
+
+/// Deletes the database and puts `content` into a new file of its name that has the same inode number, as some file
+/// systems give it to the next file at once. False if this one does not.
+fn make_again_with_the_same_inode(scene: &Scene, content: &[u8]) -> bool {
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let before = inode(&scene.db());
+    fs::remove_file(scene.db()).unwrap();
+    let mut others = (0..1000).map(|n| scene.path(&format!("other-{n}")));
+    let found = others.find(|path| {
+        fs::write(path, "").unwrap();
+        inode(path) == before
+    });
+    let made = found.clone().unwrap_or_else(|| scene.path("other-0"));
+    fs::write(&made, content).unwrap();
+    fs::rename(made, scene.db()).unwrap();
+    found.is_some()
+}
+
+/// The database with other content and of the same size. Nobody has it open.
+fn changed(scene: &Scene, to: &str) -> Vec<u8> {
+    let copy = scene.path("changed.db");
+    fs::copy(scene.db(), &copy).unwrap();
+    Shell::Python.run(&copy, &format!("UPDATE t SET v = '{to}' || substr(v, 4) WHERE id % 7 = 0;"));
+    let (before, after) = (fs::read(scene.db()).unwrap(), fs::read(copy).unwrap());
+    assert!(before != after && before.len() == after.len());
+    after
+}
+
+/// Name, inode and size are those of before, while it is let go of and while nobody replicates.
+#[test]
+fn another_database_that_has_the_inode_of_the_one_before_is_noticed() {
+    let scene = Scene::new();
+    scene.sql(Shell::Python, &format!("{TABLE} {FILL}"));
+    let replicator = scene.replicate_and_wait();
+    scene.sql(Shell::Python, "INSERT INTO t VALUES (9000, 'more');");
+    wait_until_let_go(&scene);
+    replicator.signal("STOP");
+    let content = changed(&scene, "new");
+    if !make_again_with_the_same_inode(&scene, &content) {
+        println!("this file system gives no inode number twice");
+    }
+    replicator.signal("CONT");
+    wait_until("the new database", || scene.restored() == content);
+    wait_until_let_go(&scene);
+    replicator.stop_well();
+
+    make_again_with_the_same_inode(&scene, &changed(&scene, "one"));
+    let replicator = scene.replicate();
+    wait_until("the database after it", || scene.restored() != content);
+    scene.sql(Shell::Python, "INSERT INTO t VALUES (9001, 'later');");
+    replicator.stop_well();
+    assert!(scene.source() == scene.restored(), "the restored database is not the source\n{}", scene.log());
 }
 
 #[test]
