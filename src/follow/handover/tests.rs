@@ -1,5 +1,7 @@
 //! The locks that our process holds, as the kernel sees them (`/proc/locks`), after every public operation.
 
+mod operations;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -73,15 +75,19 @@ enum App {
 
 impl App {
     fn new(path: &Path, here: bool) -> Self {
-        let begin = "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)";
-        let mut app = if here {
-            Self::Here(rusqlite::Connection::open(path).unwrap())
-        } else {
-            let shell = Command::new("sqlite3").arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-            Self::Elsewhere(shell.unwrap())
-        };
-        app.run(begin);
+        let mut app = Self::another_or_here(path, here);
+        app.run("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)");
         app
+    }
+
+    fn another_or_here(path: &Path, here: bool) -> Self {
+        if here { Self::Here(rusqlite::Connection::open(path).unwrap()) } else { Self::another(path) }
+    }
+
+    /// In a process of its own.
+    fn another(path: &Path) -> Self {
+        let shell = Command::new("sqlite3").arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        Self::Elsewhere(shell.unwrap())
     }
 
     fn run(&mut self, sql: &str) {
@@ -184,7 +190,11 @@ fn within_an_application_exactly_the_locks_that_are_believed_to_be_held_are_held
 /// The write lock is held from the last capture until the guard is taken, and then let go.
 #[test]
 fn the_write_lock_is_held_while_sealing_and_not_longer() {
-    let (_folder, path, mut app) = scene(false);
+    [false, true].into_iter().for_each(seals);
+}
+
+fn seals(here: bool) {
+    let (_folder, path, mut app) = scene(here);
     let mut follower = operate(&mut app, &path);
     app.run("INSERT INTO t VALUES (2)");
     follower.look(Timestamp(1)).unwrap();
@@ -229,8 +239,7 @@ fn a_database_that_is_let_go_of_is_locked_by_nobody() {
 /// the follower is asked meanwhile what it needs, if it `looks`.
 fn checkpoint(app: &mut App, follower: &mut Follower, mode: &str, patience: u32, looks: bool) -> String {
     loop {
-        begin_checkpoint(app, mode, patience);
-        let said = hear(app, follower, looks);
+        let said = one_checkpoint(app, follower, (mode, patience), looks, |_| ());
         // It began in the very instant in which the follower looked whether there is one.
         if said != "1|-1|-1" {
             return said;
@@ -238,16 +247,30 @@ fn checkpoint(app: &mut App, follower: &mut Follower, mode: &str, patience: u32,
     }
 }
 
-fn begin_checkpoint(app: &mut App, mode: &str, patience: u32) {
-    let App::Elsewhere(child) = app else { panic!("it would wait for itself") };
-    writeln!(child.stdin.as_mut().unwrap(), ".timeout {patience}\nPRAGMA wal_checkpoint({mode});").unwrap();
-}
-
-fn hear(app: &mut App, follower: &mut Follower, looks: bool) -> String {
-    let App::Elsewhere(child) = app else { panic!("it would wait for itself") };
-    let output = child.stdout.as_mut().unwrap();
+/// The same, begun once; `first` happens while it is under way.
+fn one_checkpoint(
+    app: &mut App,
+    follower: &mut Follower,
+    (mode, patience): (&str, u32),
+    looks: bool,
+    first: impl FnOnce(&mut Follower),
+) -> String {
+    let ask: Box<dyn FnOnce() -> String + Send> = match app {
+        App::Here(connection) => Box::new(move || {
+            connection.busy_timeout(Duration::from_millis(patience.into())).unwrap();
+            let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).unwrap().to_string();
+            let said = |row: &rusqlite::Row<'_>| Ok([0, 1, 2].map(|at| number(row, at)).join("|"));
+            connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], said).unwrap()
+        }),
+        App::Elsewhere(child) => {
+            writeln!(child.stdin.as_mut().unwrap(), ".timeout {patience}\nPRAGMA wal_checkpoint({mode});").unwrap();
+            let output = OneByte(child.stdout.as_mut().unwrap());
+            Box::new(move || io::BufRead::lines(io::BufReader::new(output)).next().unwrap().unwrap())
+        }
+    };
     std::thread::scope(|scope| {
-        let said = scope.spawn(|| io::BufRead::lines(io::BufReader::new(OneByte(output))).next().unwrap().unwrap());
+        let said = scope.spawn(ask);
+        first(follower);
         while !said.is_finished() {
             match follower.need() {
                 Need::Heavy if looks => drop(follower.tick(Timestamp(1)).unwrap()),
@@ -259,6 +282,9 @@ fn hear(app: &mut App, follower: &mut Follower, looks: bool) -> String {
         said.join().unwrap()
     })
 }
+
+/// Those that wait for readers.
+const MODES: [&str; 3] = ["FULL", "RESTART", "TRUNCATE"];
 
 fn pinned(app: &mut App, path: &Path, limits: Limits) -> Follower {
     let baseline = Baseline::new(path.parent().unwrap(), None);
@@ -274,8 +300,8 @@ fn pinned(app: &mut App, path: &Path, limits: Limits) -> Follower {
 
 #[test]
 fn a_checkpoint_of_the_applications_does_not_wait_for_the_pin() {
-    for mode in ["FULL", "RESTART", "TRUNCATE"] {
-        let (_folder, path, mut app) = scene(false);
+    for (mode, here) in MODES.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
+        let (_folder, path, mut app) = scene(here);
         let mut follower = pinned(&mut app, &path, Limits::default());
         for _ in 0..3 {
             app.run("INSERT INTO t VALUES (randomblob(9000))");
@@ -295,8 +321,8 @@ fn a_checkpoint_of_the_applications_does_not_wait_for_the_pin() {
 /// A checkpoint that waits for a reader of the application's does not notice that the reader's lock is ours meanwhile.
 #[test]
 fn a_checkpoint_that_waits_for_a_lock_from_before_it_became_ours_is_stepped_aside_for() {
-    for mode in ["FULL", "RESTART", "TRUNCATE"] {
-        let (_folder, path, mut app) = scene(false);
+    for (mode, here) in MODES.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
+        let (_folder, path, mut app) = scene(here);
         let mut follower = pinned(&mut app, &path, Limits { checkpoint_pages: 0, ..Limits::default() });
         // SQLite gives the first lock that is free: now that is the first one.
         follower.move_pin(Timestamp(1)).unwrap();
@@ -305,15 +331,15 @@ fn a_checkpoint_that_waits_for_a_lock_from_before_it_became_ours_is_stepped_asid
         reader.begin_read().unwrap();
         assert!(follower.tick(Timestamp(1)).unwrap().handover);
         app.run("INSERT INTO t VALUES (randomblob(9000))");
-        begin_checkpoint(&mut app, mode, 10_000);
-        // By now it looks only ten times a second whether the reader is gone.
-        std::thread::sleep(Duration::from_millis(500));
-        assert!(follower.lines[follower.held].somebody_checkpoints().unwrap());
-        reader.end();
-        assert_eq!(follower.look(Timestamp(1)).unwrap().commits, 1);
-        assert!(matches!(follower.hold, Hold::Pinned { .. }));
-        let said = hear(&mut app, &mut follower, true);
-        assert!(said.starts_with("0|"), "{mode}: {said}");
+        let said = one_checkpoint(&mut app, &mut follower, (mode, 10_000), true, |follower| {
+            // By now it looks only ten times a second whether the reader is gone.
+            std::thread::sleep(Duration::from_millis(500));
+            assert!(follower.lines[follower.held].somebody_checkpoints().unwrap());
+            reader.end();
+            assert_eq!(follower.look(Timestamp(1)).unwrap().commits, 1);
+            assert!(matches!(follower.hold, Hold::Pinned { .. }));
+        });
+        assert!(said.starts_with("0|"), "{mode}, here: {here}: {said}");
         assert_locks(&follower, &path, mode);
         app.run("INSERT INTO t VALUES (4)");
         assert_eq!(follower.tick(Timestamp(1)).unwrap().commits, 1, "nothing of it was missed");
