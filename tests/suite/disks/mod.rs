@@ -3,6 +3,7 @@
 
 mod backlog;
 mod errors;
+mod full;
 mod power;
 mod slow;
 
