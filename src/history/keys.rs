@@ -160,6 +160,12 @@ pub fn segments(generation: Generation) -> String {
     format!("{GENERATIONS}{generation}/wal/")
 }
 
+/// The last key that a segment of `index` can have: later indexes are listed after it.
+#[must_use]
+pub fn last_segment(generation: Generation, index: Index) -> Option<String> {
+    ObjectName::Segment(generation, index, Offset(Offset::LIMIT.0 - 1)).key()
+}
+
 /// The folder of its merged ranges.
 #[must_use]
 pub fn ranges(generation: Generation) -> String {

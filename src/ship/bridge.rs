@@ -32,7 +32,7 @@ impl Unbridged {
 }
 
 fn index_before(snapshot: &Seal) -> Option<Index> {
-    snapshot.from.0.get().checked_sub(1).and_then(Index::new)
+    snapshot.from.0.previous()
 }
 
 /// Puts what is missing before the snapshot. What stands there already does as well.

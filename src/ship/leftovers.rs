@@ -7,7 +7,7 @@ use replica_backends::{Backend, Error};
 use super::claim::read_own_seal;
 use super::merge::DELETED_TOGETHER;
 use crate::history::{ObjectName, covers, keys};
-use crate::types::{Generation, Index, Offset};
+use crate::types::{Generation, Index};
 
 /// They may be in so many indexes: in those whose segments wait to be deleted, and in the one that grows.
 const UNCLEAN_INDEXES: u32 = DELETED_TOGETHER as u32 + 1;
@@ -20,7 +20,7 @@ const LEFTOVERS_MAX: usize = 64;
 /// Those of the store.
 pub async fn clear_leftovers(backend: &dyn Backend, generation: Generation, index: Index) -> Result<usize, Error> {
     let before = index.get().checked_sub(UNCLEAN_INDEXES).and_then(Index::new);
-    let after = before.and_then(|before| ObjectName::Segment(generation, before, Offset(Offset::LIMIT.0 - 1)).key());
+    let after = before.and_then(|before| keys::last_segment(generation, before));
     let folder = keys::segments(generation);
     let mut objects = backend.list(&folder, after.as_deref()).await?;
     let mut names: Vec<ObjectName> = Vec::new();

@@ -7,7 +7,7 @@ use super::bridge::Unbridged;
 use super::claim::{is_for_others, read_own_seal, read_seal};
 use super::end::continues_at;
 use crate::follow::ResumePoint;
-use crate::history::keys::{GENERATIONS, segments, snapshots};
+use crate::history::keys::{GENERATIONS, last_segment, segments, snapshots};
 use crate::history::{Catalog, ObjectName, Sealing, Seals, end, plan_key};
 use crate::segment::{Seal, SealKind};
 use crate::types::{Generation, Index, Offset, Timestamp, WriterId};
@@ -201,11 +201,10 @@ async fn last_index(
     (from, before): (Index, Option<Index>),
 ) -> Result<(Vec<ObjectMeta>, Option<ObjectName>, Index), Error> {
     let (mut last, mut listed, mut segment, mut first) = (Index::default(), Vec::new(), None, Index::MAX);
-    let previous = from.get().checked_sub(1).and_then(Index::new);
-    let after = |name: fn(Generation, Index) -> ObjectName| previous.and_then(|index| name(generation, index).key());
+    let previous = from.previous();
     let folders = [
-        (snapshots(generation), after(ObjectName::Snapshot)),
-        (segments(generation), after(|of, index| ObjectName::Segment(of, index, Offset(Offset::LIMIT.0 - 1)))),
+        (snapshots(generation), previous.and_then(|index| ObjectName::Snapshot(generation, index).key())),
+        (segments(generation), previous.and_then(|index| last_segment(generation, index))),
     ];
     for (folder, after) in folders {
         let mut objects = backend.list(&folder, after.as_deref()).await?;

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::end::continues_at;
-use super::resume::{Foreign, last_object_within};
+use super::resume::{Foreign, LastObject, last_object_within};
 use super::shipper::{Failure, Shipper};
-use crate::types::{Clock, Index, Timestamp};
+use crate::types::{Clock, Timestamp};
 
 /// Shorter than any sensible retention, and long enough that a database that is seldom written to pays for few
 /// requests.
@@ -55,19 +55,17 @@ impl Shipper {
         if self.is_taking_over() || !self.silence.is_long() {
             return Ok(true);
         }
-        let from = index.get().checked_sub(1).and_then(Index::new).unwrap_or(index);
+        let from = index.previous().unwrap_or(index);
         let (backend, generation) = (self.backend.as_ref(), self.log.generation());
         let last = last_object_within(backend, generation, (from, None), Foreign::Unread).await;
-        let last = last.map_err(Failure::Retry)?;
-        if let Some(last) = &last
-            && last.seal.as_ref().is_none_or(|seal| seal.writer != self.author.writer)
-        {
-            return Err(self.conflict(&last.name, last.seal.as_ref()));
-        }
-        let is_there = last
-            .and_then(|last| last.seal)
-            .and_then(|seal| continues_at(&seal))
-            .is_some_and(|at| at >= (index, mark.offset));
+        let at = match last.map_err(Failure::Retry)? {
+            None => None,
+            Some(LastObject { name, seal, .. }) => {
+                let own = seal.filter(|seal| seal.writer == self.author.writer);
+                continues_at(&own.ok_or_else(|| self.conflict(&name, None))?)
+            }
+        };
+        let is_there = at.is_some_and(|at| at >= (index, mark.offset));
         if is_there {
             self.silence.end();
         } else {

@@ -18,7 +18,6 @@ use super::end::{continues_at, end_behind, is_same_end};
 use super::shipper::{Failure, Shipper};
 use crate::history::{ObjectName, keys};
 use crate::segment::Seal;
-use crate::types::{Index, Offset};
 
 /// How an end fits into what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +70,7 @@ impl Shipper {
 
     /// How `end` fits, which stands at `name`.
     async fn fit(&self, name: &ObjectName, end: &Seal) -> Result<Fit, Error> {
-        let before = name.index().get().checked_sub(1).and_then(Index::new);
-        let after =
-            before.and_then(|before| ObjectName::Segment(name.generation(), before, Offset(Offset::LIMIT.0 - 1)).key());
+        let after = name.index().previous().and_then(|before| keys::last_segment(name.generation(), before));
         let mut objects = self.backend.list(&keys::segments(name.generation()), after.as_deref()).await?;
         let (mut previous, mut fit): (Option<ObjectName>, _) = (None, Fit::Last);
         while let Some(object) = objects.try_next().await? {

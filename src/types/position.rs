@@ -32,6 +32,12 @@ impl Index {
     pub fn next(self) -> Option<Self> {
         Self::new(self.0 + 1)
     }
+
+    /// The index before it; `None` before the first.
+    #[must_use]
+    pub fn previous(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
+    }
 }
 
 /// Byte offset within the WAL of one index, its 32-byte header included.

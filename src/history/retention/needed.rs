@@ -109,7 +109,7 @@ impl<'h> Line<'h> {
     fn newest(&self, tell: &mut dyn FnMut(&Entry)) {
         let from = self.snapshots.last().map_or(Index::default(), |(entry, _)| entry.name.index());
         self.from(from, tell);
-        let before = from.get().checked_sub(1).and_then(Index::new);
+        let before = from.previous();
         if let Some(before) = before.filter(|_| self.history.segments_from(from).is_empty()) {
             segments_of(self.history, before).iter().for_each(tell);
         }

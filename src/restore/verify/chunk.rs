@@ -55,7 +55,7 @@ impl Listing {
         let ends = thinned.ends.get(&generation).cloned().unwrap_or_default();
         let deleting_before = thinned.deleting.then_some(thinned.before);
         let snapshots = history.filter(|_| *thinned != Thinned::default()).into_iter().flat_map(|h| &h.snapshots);
-        let before_snapshots = snapshots.filter_map(|e| Index::new(e.name.index().get().checked_sub(1)?)).collect();
+        let before_snapshots = snapshots.filter_map(|e| e.name.index().previous()).collect();
         Self { entries, context: Context { ranges, ends, deleting_before, before_snapshots, sealed } }
     }
 
@@ -87,7 +87,7 @@ impl Listing {
     pub fn chunk(&self, from: Index) -> Chunk {
         let at = |entry: &Entry| standing(&entry.name);
         let rest = &self.entries[self.entries.partition_point(|entry| at(entry) < from)..];
-        let settled = self.last().and_then(|last| Index::new(last.get().checked_sub(1)?));
+        let settled = self.last().and_then(Index::previous);
         let settled = settled.map_or(0, |settled| rest.partition_point(|entry| at(entry) < settled));
         let last_of = |count: usize| {
             let index = at(&rest[count - 1]);
