@@ -16,24 +16,23 @@ use replica_backends::layers::{Age, Memory};
 use replica_backends::s3::{S3Encryption as Encryption, S3Login as Login, S3Options};
 use replica_backends::sftp::{Host, SftpOptions};
 use replica_backends::webdav::{Server, WebdavOptions};
-use tokio::sync::Semaphore;
 
 use crate::config::{
     AbsLogin, AbsTarget, GcsTarget, ReplicaConfig, ReplicaTarget, S3Encryption, S3Login, S3Target, Secret, SftpTarget,
     WebdavTarget,
 };
 use crate::history::keys::is_never_encrypted;
-use crate::ship::{STREAMS_MAX, Streams};
+use crate::ship::{AllStreams, Streams};
 
 /// Opens stores. All replicas in one bucket, or on one host, share its client and connections, however many databases
 /// there are.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stores {
     buckets: Mutex<HashMap<Options, Arc<Bucket>>>,
     hosts: Mutex<HashMap<SftpOptions, Arc<Host>>>,
     servers: Mutex<HashMap<WebdavOptions, Arc<Server>>>,
     streams: Mutex<HashMap<Place, Streams>>,
-    of_all: Arc<Semaphore>,
+    all_streams: AllStreams,
 }
 
 /// What is slow or away as one.
@@ -63,18 +62,6 @@ impl Options {
     }
 }
 
-impl Default for Stores {
-    fn default() -> Self {
-        Self {
-            buckets: Mutex::default(),
-            hosts: Mutex::default(),
-            servers: Mutex::default(),
-            streams: Mutex::default(),
-            of_all: Arc::new(Semaphore::new(STREAMS_MAX)),
-        }
-    }
-}
-
 impl Stores {
     /// How many large uploads may be under way to where `target` is.
     pub fn streams(&self, target: &ReplicaTarget) -> Streams {
@@ -87,7 +74,7 @@ impl Stores {
             ReplicaTarget::Webdav(target) => Place::Server(webdav_options(target)),
         };
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.entry(place).or_insert_with(|| Streams::new(&self.of_all)).clone()
+        streams.entry(place).or_insert_with(|| Streams::new(&self.all_streams)).clone()
     }
 
     /// Opens the store of `replica` for the database at `database`. `memory` is for those who write encrypted and

@@ -27,7 +27,7 @@ pub use resume::{Found, HistoryEnd, find_end};
 pub use shipper::{Conflict, Shipper};
 pub use silence::Silence;
 pub use status::{Failing, ReplicaStatus, Verdict};
-pub use streams::{STREAMS_MAX, Streams};
+pub use streams::{AllStreams, Streams};
 pub use unfinished::abort_stale;
 
 use crate::types::{Position, WriterId};

@@ -8,7 +8,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const OF_STORE: usize = 4;
 /// To all stores. Each keeps a thread busy making it, and another is needed to store it: this has to stay below half of
 /// the number of threads that may block.
-pub const STREAMS_MAX: usize = 12;
+const OF_ALL: usize = 12;
+
+/// Large uploads to all stores.
+#[derive(Debug, Clone)]
+pub struct AllStreams(Arc<Semaphore>);
+
+impl Default for AllStreams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(OF_ALL)))
+    }
+}
 
 /// Large uploads of all databases to one store.
 #[derive(Debug, Clone)]
@@ -18,9 +28,9 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// To a store. `of_all` has [`STREAMS_MAX`] permits, for all stores together.
+    /// To one of the stores that `all` is of.
     #[must_use]
-    pub fn new(of_all: &Arc<Semaphore>) -> Self {
+    pub fn new(AllStreams(of_all): &AllStreams) -> Self {
         Self { of_store: Arc::new(Semaphore::new(OF_STORE)), of_all: Arc::clone(of_all) }
     }
 
@@ -40,8 +50,8 @@ mod tests {
 
     #[test]
     fn a_store_that_takes_for_ever_leaves_room_for_others() {
-        let of_all = Arc::new(Semaphore::new(STREAMS_MAX));
-        let (dead, alive) = (Streams::new(&of_all), Streams::new(&of_all));
+        let all = AllStreams::default();
+        let (dead, alive) = (Streams::new(&all), Streams::new(&all));
         let under_way: Vec<_> = (0..OF_STORE).map(|_| dead.begin().now_or_never().unwrap()).collect();
         assert!(dead.begin().now_or_never().is_none() && alive.begin().now_or_never().is_some());
         drop(under_way);

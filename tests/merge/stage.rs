@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use lightship::follow::{Baseline, Follower, Limits, attach};
 use lightship::restore::{NamedBackend, Progress, RestoreReport, RestoreRequest, restore};
-use lightship::ship::{Author, Conflict, Merges, Merging, ReplicaStatus, STREAMS_MAX, Shipper, Silence, Streams};
+use lightship::ship::{AllStreams, Author, Conflict, Merges, Merging, ReplicaStatus, Shipper, Silence, Streams};
 use lightship::types::{Clock, Generation, Timestamp, WriterId};
 use replica_backends::Backend;
 use replica_backends::file::FileBackend;
 use replica_backends::layers::Meter;
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// When the first commit was made.
@@ -127,7 +127,7 @@ impl Stage {
             backend,
             author: Author::new(WriterId(1)),
             sync_interval: Duration::ZERO,
-            streams: Streams::new(&Arc::new(Semaphore::new(STREAMS_MAX))),
+            streams: Streams::new(&AllStreams::default()),
             status: Arc::new(Mutex::new(ReplicaStatus::default())),
             take_over: Mutex::default(),
             merges: Mutex::new(Merges::new(Merging::Growing)),

@@ -10,11 +10,11 @@ use lightship::daemon::{Database, Replica, Retention, grace_of};
 use lightship::follow::Limits;
 use lightship::history::retention::{Policy, Tier};
 use lightship::host;
-use lightship::ship::{Merging, ReplicaStatus, STREAMS_MAX, Streams};
+use lightship::ship::{AllStreams, Merging, ReplicaStatus, Streams};
 use lightship::types::{Position, Timestamp};
 use replica_backends::Backend;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::machine::Machine;
@@ -124,7 +124,7 @@ impl ReplicaSettings {
         Replica {
             name: format!("r{number}"),
             open: Arc::new(move |_| Arc::clone(&store)),
-            streams: Streams::new(&Arc::new(Semaphore::new(STREAMS_MAX))),
+            streams: Streams::new(&AllStreams::default()),
             sync_interval: self.sync_interval,
             snapshot_interval: self.snapshot_interval,
             merging: self.merging,
