@@ -266,6 +266,7 @@ impl Shipper {
         let covered = std::mem::take(&mut self.merging().covered).concat();
         let deleted = self.delete_covered(covered).await;
         self.merging().note(Ok(deleted));
+        // Whether it has just been tried or not.
         self.clear(host::now() + CLEAR_AGAIN).await;
     }
 

@@ -25,12 +25,18 @@ fn a_dead_store_delays_nobody(fault: Fault) {
     });
     proxy.set(|_| Fault::None);
     if fault != Fault::Hang {
-        replicator.wait_for("the replica can be written again");
-        replicator.stop_well();
-        writer.leave();
-        let source = stage.scene.source();
-        assert!(stage.restored() == source && stage.scene.restored_from(&beside, &[]).unwrap() == source);
+        catches_up(&stage, replicator, writer);
     }
+}
+
+/// The store is back: it catches up, and in the end both replicas are the source, which this returns.
+fn catches_up(stage: &Stage, replicator: Replicator, writer: Writer) -> Vec<u8> {
+    replicator.wait_for("the replica can be written again");
+    replicator.stop_well();
+    writer.leave();
+    let source = stage.scene.source();
+    assert!(stage.restored() == source && stage.scene.restored_from(stage.scene.replica(), &[]).unwrap() == source);
+    source
 }
 
 #[test]
@@ -85,11 +91,7 @@ fn a_store_that_is_away_at_the_first_start_of_all_keeps_nobody_without_a_backup(
     });
     wait_until("the reason to be told", || stage.scene.status(&[]).0["replicas"][1]["failing"] == "wrong-key");
     proxy.set(|_| Fault::None);
-    replicator.wait_for("the replica can be written again");
-    replicator.stop_well();
-    writer.leave();
-    let source = stage.scene.source();
-    assert!(stage.restored() == source && stage.scene.restored_from(&beside, &[]).unwrap() == source);
+    catches_up(&stage, replicator, writer);
 }
 
 /// Stops with everything shipped, or with something that the store lacks; begins while the store is away. Returns what
@@ -182,11 +184,7 @@ fn a_store_that_is_dead_for_long_costs_a_bounded_wal_and_bounded_memory_and_catc
     assert!(wal_max <= 56, "{wal_max} MiB\n{}", stage.scene.log());
     replicator.wait_for("the WAL has reached its cap");
     proxy.set(|_| Fault::None);
-    replicator.wait_for("the replica can be written again");
-    replicator.stop_well();
-    writer.leave();
-    let source = stage.scene.source();
-    assert!(stage.restored() == source && stage.scene.restored_from(&beside, &[]).unwrap() == source);
+    let source = catches_up(&stage, replicator, writer);
     assert!(stage.restored_by(&litestream("LITESTREAM", "0.3.13")).unwrap() == source);
 }
 
