@@ -172,6 +172,7 @@ pub fn attach(
         hold,
         pinned_at: host::now(),
         held_for_lease: false,
+        refused_checkpoints: None,
         wal,
         page_size,
         tail,

@@ -12,6 +12,9 @@ const COMMITS_MAX: f64 = 1000.0;
 const GAPS_COMMITS_MAX: f64 = 500.0;
 /// Growth that is seen sooner than this after the last look tells little of the rate.
 const GAP_MIN: Duration = Duration::from_micros(500);
+/// A WAL that grows fast is looked at in between, at the earliest and at the latest after so long.
+const LOOK_MIN: Duration = Duration::from_millis(1);
+const LOOK_MAX: Duration = Duration::from_millis(100);
 
 /// The rate at which frames are committed, and the time that a handover takes.
 ///
@@ -78,9 +81,12 @@ impl Growth {
         self.commits_per_second <= GAPS_COMMITS_MAX
     }
 
-    /// How long until another `frames` are there.
-    pub(super) fn time_until(&self, frames: u32) -> Duration {
-        Duration::try_from_secs_f64(f64::from(frames) / self.frames_per_second).unwrap_or(Duration::MAX)
+    /// When another `frames` will be there, if that is soon. As long as none come, each look is twice as late as the
+    /// one before.
+    pub(super) fn look_after(&self, frames: u32, now: Instant) -> Option<Instant> {
+        let grown = Duration::try_from_secs_f64(f64::from(frames) / self.frames_per_second).unwrap_or(Duration::MAX);
+        let wait = grown.max(self.quiet_for(now)).max(LOOK_MIN);
+        (wait < LOOK_MAX).then(|| now + wait)
     }
 }
 
@@ -108,9 +114,26 @@ mod tests {
         growth.looked(now);
         (0..20).for_each(|_| growth.handed_over(Duration::from_millis(1)));
         assert_eq!(growth.due_at(1000, Duration::from_secs(1)), 900, "a handover that is over in no time begins late");
-        let wait = growth.time_until(80).as_secs_f64();
-        assert!((0.0009..0.0011).contains(&wait), "{wait}");
-        assert_eq!(Growth::new(now).time_until(1), Duration::MAX);
+    }
+
+    #[test]
+    fn a_wal_that_grows_fast_is_looked_at_in_between_and_ever_later_if_nothing_comes() {
+        let mut now = Instant::now();
+        let mut growth = Growth::new(now);
+        assert_eq!(growth.look_after(1, now), None, "nothing is known yet");
+        for _ in 0..20 {
+            now += Duration::from_millis(10);
+            growth.captured(400, 20);
+            growth.looked(now);
+        }
+        let wait =
+            |frames, quiet| Some(growth.look_after(frames, now + quiet)?.duration_since(now + quiet).as_millis());
+        let ms = Duration::from_millis;
+        assert_eq!(
+            [0, 40, 400, 3999, 4001].map(|frames| wait(frames, ms(0))),
+            [Some(1), Some(1), Some(10), Some(99), None]
+        );
+        assert_eq!([3, 20, 99, 100].map(|quiet| wait(400, ms(quiet))), [Some(10), Some(20), Some(99), None]);
     }
 
     #[test]

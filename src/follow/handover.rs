@@ -25,16 +25,15 @@ const FIRST_PAGE_TRIES: u32 = 5;
 const FIRST_PAGE_SLEEP: Duration = Duration::from_millis(1);
 /// How often the WAL is copied back while its restart has to wait for the shippers.
 const BULK_INTERVAL: Duration = Duration::from_millis(200);
-/// A WAL that grows fast is looked at in between, at the earliest and at the latest after so long.
-const LOOK_MIN: Duration = Duration::from_millis(1);
-const LOOK_MAX: Duration = Duration::from_millis(100);
+/// A guard is left when the new WAL has this part of the frames with which a handover is due. Once it has more than the
+/// application's own limit, each commit tries to checkpoint, and sorts all its frames before it finds the guard in the
+/// way (SQLite, `walCheckpoint`).
+const GUARD_PART: u32 = 4;
 /// Between two attempts, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// A snapshot waits so long for a guard; then it is taken beside the WAL.
 const GUARD_PATIENCE: Duration = Duration::from_secs(1);
-/// A merged range waits so long for a replica that has everything before its end.
-const RANGE_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Follower {
     /// When the next handover is due; `None` if nothing calls for one.
@@ -66,18 +65,17 @@ impl Follower {
 
     /// When to look again: when a handover is due, or the WAL will have grown so much, if that is so soon that neither
     /// an event nor a poll may come before.
-    pub(super) fn next_look(&mut self, growing: bool) -> Option<Instant> {
+    pub(super) fn next_look(&mut self) -> Option<Instant> {
         let due = self.handover_due();
         let now = host::now();
-        if !growing || due.is_some_and(|due| due <= now) {
+        if due.is_some_and(|due| due <= now) {
             return due;
         }
-        // Guarded, the next frame begins a new WAL.
-        let have = if self.hold == Hold::Guarded { 0 } else { self.tail_frames().unwrap_or(0) };
-        let left = self.due_at().saturating_sub(have);
-        let wait = self.growth.time_until(left).max(LOOK_MIN);
-        let grown = (wait < LOOK_MAX).then(|| now + wait);
-        due.into_iter().chain(grown).min()
+        let left = match self.hold {
+            Hold::Guarded => self.due_at() / GUARD_PART,
+            Hold::Pinned { .. } => self.due_at().saturating_sub(self.tail_frames().unwrap_or(0)),
+        };
+        due.into_iter().chain(self.growth.look_after(left, now)).min()
     }
 
     /// Tries to reach Guarded, and offers a snapshot if one is wanted. True if the WAL may restart now.
@@ -170,29 +168,6 @@ impl Follower {
             tracing::debug!(db = %self.path.display(), unshipped, "handover put off: too much is unshipped");
         }
         self.blocked
-    }
-
-    /// Nor must a replica that cannot be written keep the WAL from restarting by a snapshot that it never takes.
-    pub(super) fn withdraw_stale_snapshot(&mut self) {
-        let grown = self.wal_bytes().saturating_sub(self.lease_from);
-        if self.hold == Hold::Guarded || !self.lease_is_out() || grown <= self.limits.wal_bytes {
-            return;
-        }
-        let replicas = self.log.withdraw_idle_offers();
-        if replicas > 0 {
-            tracing::warn!(db = %self.path.display(), replicas, grown,
-                "the WAL has reached its cap while a snapshot waited for its replica: it will get another one later");
-        } else if !std::mem::replace(&mut self.lease_is_told, true) {
-            tracing::warn!(db = %self.path.display(), grown,
-                "the WAL has reached its cap while a snapshot is being copied to a replica: it grows until that ends");
-        }
-    }
-
-    /// A range that a replica is not ready for is not worth the wait: finer objects hold the same.
-    pub(super) fn withdraw_stale_ranges(&self) {
-        if self.lease_is_out() && host::since(self.lease_since) >= RANGE_PATIENCE {
-            self.log.withdraw_ranges();
-        }
     }
 
     /// A replica that cannot be written must not fill the disk with the WAL that waits for it.
@@ -334,7 +309,7 @@ impl Follower {
         Err(Lost::Overwritten(1))
     }
 
-    fn wal_bytes(&self) -> u64 {
+    pub(super) fn wal_bytes(&self) -> u64 {
         self.tail.as_ref().map_or(0, |tail| tail.offset)
     }
 

@@ -15,6 +15,7 @@ mod give_way;
 mod growth;
 mod handover;
 mod identity;
+mod lease;
 mod let_go;
 pub mod log;
 mod observe;
@@ -44,7 +45,7 @@ pub use statistics::{Histogram, Statistics};
 
 use crate::host;
 use crate::segment::PageHashes;
-use crate::sqlite::{self, Connection};
+use crate::sqlite::{self, Connection, SharedLock};
 use crate::types::{Index, Offset, PageSize, Position, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
 use growth::Growth;
@@ -202,6 +203,8 @@ pub struct Follower {
     pinned_at: Instant,
     /// The other line is held too, for a snapshot that began under it.
     held_for_lease: bool,
+    /// Meanwhile nothing can be copied back, so nobody need try.
+    refused_checkpoints: Option<SharedLock>,
     checkpointer: Connection,
     wal: WalFile,
     page_size: PageSize,
@@ -312,7 +315,10 @@ impl Follower {
         }
         let lease_is_over = self.held_for_lease && !self.lease_is_out();
         let idle = frames == 0 && self.buffer.capacity() == 0 && !lease_is_over;
-        if idle { Need::Nothing(due) } else { Need::Light }
+        if !idle {
+            return Need::Light;
+        }
+        Need::Nothing([self.next_look(), self.sweep_due()].into_iter().flatten().min())
     }
 
     /// Captures what is new, and hands over to a new WAL if that is due.
@@ -325,7 +331,8 @@ impl Follower {
             tick.handover = self.hand_over(now).inspect_err(|lost| self.save_unsealed(lost))?;
             // A handover takes its time, and captures what is committed meanwhile.
             tick.commits += std::mem::take(&mut self.commits);
-            tick.again_at = self.next_look(tick.commits > 0);
+            self.growth.looked(host::now());
+            tick.again_at = self.next_look();
         }
         let gave_way = self.give_way(now).inspect_err(|lost| self.save_unsealed(lost))?;
         tick.handover |= gave_way;
@@ -348,14 +355,14 @@ impl Follower {
         let commits = std::mem::take(&mut self.commits);
         self.withdraw_stale_snapshot();
         self.withdraw_stale_ranges();
-        self.release_lease();
+        self.keep_lease()?;
         if commits == 0 {
             // An idle database keeps no memory that it does not need.
             self.buffer = Vec::new();
             self.log.rest();
         }
         self.growth.looked(host::now());
-        let again_at = [self.next_look(commits > 0), self.sweep_due()].into_iter().flatten().min();
+        let again_at = [self.next_look(), self.sweep_due()].into_iter().flatten().min();
         Ok(Tick { commits, handover: false, again_at })
     }
 
@@ -372,18 +379,6 @@ impl Follower {
     #[must_use]
     pub fn waits_for_shippers(&self) -> bool {
         self.lease_is_out() || self.blocked
-    }
-
-    fn lease_is_out(&self) -> bool {
-        self.lease.strong_count() > 0
-    }
-
-    /// Lets go of the lock that was kept for a snapshot, once the snapshot is over.
-    fn release_lease(&mut self) {
-        if self.held_for_lease && !self.lease_is_out() {
-            self.lines[1 - self.held].end();
-            self.held_for_lease = false;
-        }
     }
 }
 

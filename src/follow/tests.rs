@@ -92,6 +92,14 @@ fn commits_are_noticed_though_the_wal_never_changes_its_size() {
     assert_eq!(sizes, HashSet::from([1]));
 }
 
+/// Half of what a dying writer leaves of the wal-index header.
+fn tear(path: &Path) {
+    // Another process: to close the file here would let go of our locks.
+    let file = format!("of={}-shm", path.display());
+    let arguments = ["if=/dev/zero", &file, "bs=1", "seek=88", "count=8", "conv=notrunc", "status=none"];
+    assert!(std::process::Command::new("dd").args(arguments).status().unwrap().success());
+}
+
 /// The application has been killed while it wrote the second copy of the wal-index header. Whoever reads next makes the
 /// wal-index anew, and that need not be the application.
 #[test]
@@ -100,22 +108,61 @@ fn a_wal_index_that_was_left_half_written_is_made_anew() {
     let (now, baseline) = (Timestamp(1), Baseline::new(folder.path(), None));
     let limits = Limits { checkpoint_pages: 0, ..Limits::default() };
     let mut follower = attach(&path, limits, &[], &baseline, Generation(1), now).unwrap().follower;
-    // Another process: to close the file here would let go of our locks.
-    let tear = || {
-        let file = format!("of={}-shm", path.display());
-        let arguments = ["if=/dev/zero", &file, "bs=1", "seek=88", "count=8", "conv=notrunc", "status=none"];
-        assert!(std::process::Command::new("dd").args(arguments).status().unwrap().success());
-    };
     for guarded in [false, true, false, true] {
         write(&app, 10);
         follower.look(now).unwrap();
         if guarded {
             assert!(follower.tick(now).unwrap().handover);
         }
-        tear();
+        tear(&path);
         assert!(follower.lines[follower.held].wal_index().is_err());
         assert_eq!(follower.tick(now).unwrap().commits, 0);
         write(&app, 10);
         assert_eq!(follower.tick(now).unwrap().commits, 1, "guarded: {guarded}");
     }
+}
+
+/// A snapshot that has begun, and the WAL in which the application has gone on.
+fn leased(path: &Path, app: &rusqlite::Connection, limits: Limits) -> (Follower, Arc<SnapshotTicket>) {
+    let (now, baseline) = (Timestamp(1), Baseline::new(path.parent().unwrap(), None));
+    let mut follower = attach(path, limits, &[None], &baseline, Generation(1), now).unwrap().follower;
+    follower.tick(now).unwrap();
+    let Work::Snapshot(ticket) = follower.log().work(0, 1 << 20) else { panic!("no snapshot is offered") };
+    write(app, 10);
+    follower.tick(now).unwrap();
+    assert!(follower.held_for_lease);
+    (follower, ticket)
+}
+
+/// It would keep all writers waiting for the snapshot.
+#[test]
+fn a_checkpoint_of_the_applications_is_refused_at_once_while_a_snapshot_is_copied() {
+    let (_folder, path, app) = database("PRAGMA journal_mode = wal; CREATE TABLE t (x)");
+    app.busy_timeout(Duration::from_secs(1)).unwrap();
+    let checkpoint = || -> (u32, i32) {
+        app.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let (mut follower, ticket) = leased(&path, &app, Limits::default());
+    // Busy before it has even counted the frames.
+    assert_eq!(checkpoint(), (1, -1));
+
+    assert!(follower.log().shipped(0, ticket.index, ticket.mark()));
+    drop(ticket);
+    follower.look(Timestamp(1)).unwrap();
+    assert!(follower.refused_checkpoints.is_none());
+    app.busy_timeout(Duration::ZERO).unwrap();
+    assert_ne!(checkpoint().1, -1, "looked for what is to be copied");
+}
+
+/// Whoever makes the wal-index anew needs the lock by which checkpoints are refused.
+#[test]
+fn a_wal_index_is_made_anew_also_while_a_snapshot_is_copied() {
+    let (_folder, path, app) = database("PRAGMA journal_mode = wal; CREATE TABLE t (x)");
+    let (mut follower, _ticket) = leased(&path, &app, Limits::default());
+    assert!(follower.refused_checkpoints.is_some());
+    tear(&path);
+    assert_eq!(follower.tick(Timestamp(1)).unwrap().commits, 0);
+    write(&app, 10);
+    assert_eq!(follower.tick(Timestamp(1)).unwrap().commits, 1);
+    assert!(follower.held_for_lease && follower.refused_checkpoints.is_some(), "and they are refused again");
 }

@@ -14,6 +14,7 @@ mod wal_index;
 pub use connection::{Checkpoint, Connection};
 pub use database_file::DatabaseHeader;
 pub use integrity::integrity_check;
+pub use shared_locks::SharedLock;
 pub use wal_index::WalIndex;
 
 /// 3.51.3 fixed a data race between a checkpoint and a WAL restart that could lose commits.

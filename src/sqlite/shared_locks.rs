@@ -15,9 +15,9 @@ const READ_LOCKS: c_int = 3;
 /// The mark of a read lock that nobody uses: behind every frame.
 const UNUSED: u32 = u32::MAX;
 
-/// A read lock that is held by hand, without a transaction.
+/// A lock that is held by hand, without a transaction, and shared.
 #[derive(Debug)]
-pub struct ReadLock(c_int);
+pub struct SharedLock(c_int);
 
 impl Connection {
     /// Whether another connection, of whatever process, is checkpointing, or waits for others in order to.
@@ -43,8 +43,8 @@ impl Connection {
     ///
     /// # Errors
     /// If there are no locks to be had.
-    pub fn keep_file(&self) -> Result<Option<ReadLock>, Error> {
-        Ok(self.share(READ_LOCKS)?.then_some(ReadLock(READ_LOCKS)))
+    pub fn keep_file(&self) -> Result<Option<SharedLock>, Error> {
+        Ok(self.share(READ_LOCKS)?.then_some(SharedLock(READ_LOCKS)))
     }
 
     /// Keeps the WAL from restarting without keeping any frame from being copied back: a read lock whose mark is not in
@@ -55,7 +55,7 @@ impl Connection {
     ///
     /// # Errors
     /// If there are no locks to be had.
-    pub fn keep_wal(&self) -> Result<Option<ReadLock>, Error> {
+    pub fn keep_wal(&self) -> Result<Option<SharedLock>, Error> {
         // Readers take the first that is free.
         for number in (1..=4_u8).rev() {
             let lock = READ_LOCKS + c_int::from(number);
@@ -64,18 +64,30 @@ impl Connection {
             }
             // While it is shared nobody can change its mark any more.
             if self.read_mark(number)? == UNUSED {
-                return Ok(Some(ReadLock(lock)));
+                return Ok(Some(SharedLock(lock)));
             }
             self.let_go(lock)?;
         }
         Ok(None)
     }
 
+    /// Makes every checkpoint end at once with `SQLITE_BUSY`, as if another one were at work, before it sorts frames, or
+    /// waits for readers with the write lock in hand. `None` if one is at work.
+    ///
+    /// Nor can anybody make a wal-index anew meanwhile: let go of it if that is needed. The same is asked of the
+    /// connection as by [`Connection::keep_file`].
+    ///
+    /// # Errors
+    /// If there are no locks to be had.
+    pub fn refuse_checkpoints(&self) -> Result<Option<SharedLock>, Error> {
+        Ok(self.share(CHECKPOINT_LOCK)?.then_some(SharedLock(CHECKPOINT_LOCK)))
+    }
+
     /// Lets go of a lock that this connection has taken.
     ///
     /// # Errors
     /// Never in practice: letting go waits for nobody.
-    pub fn release(&self, ReadLock(lock): ReadLock) -> Result<(), Error> {
+    pub fn release(&self, SharedLock(lock): SharedLock) -> Result<(), Error> {
         self.let_go(lock)
     }
 

@@ -10,6 +10,9 @@ use crate::types::Timestamp;
 
 /// So few frames may be left to copy while the write lock is held.
 const SEAL_FRAMES: u32 = 100;
+/// More frames than this are on the disk before the application could come to write them there: about so many it copies
+/// by itself.
+const SYNC_FRAMES: u32 = 1000;
 /// So often they are copied once more, if commits are so far apart that there may be none left then, for which the
 /// write lock is not needed; or if the disk is slow at the moment, for which writers would have to wait.
 const LAST_ROUNDS: u32 = 3;
@@ -35,7 +38,7 @@ impl Follower {
         // left to read, and so to copy, when the rounds are over.
         self.read_ahead(now)?;
         for _ in 0..BULK_ROUNDS {
-            self.move_pin(now)?;
+            self.move_pin_alone(now)?;
             let since = host::now();
             // When it is over nothing is left to copy before our pin, so nobody's checkpoint will be in the way of ours
             // while the write lock is held.
@@ -69,6 +72,21 @@ impl Follower {
             copied_before = Some(index.copied);
         }
         Ok(true)
+    }
+
+    /// Moves the pin so that what may be copied then is left to us: otherwise the application's next commit would copy
+    /// it all. In the instant in which checkpoints are allowed, and ours has not begun, it still may, and that begins
+    /// with having the disk take the WAL: by then most of a large one is there.
+    fn move_pin_alone(&mut self, now: Timestamp) -> Result<(), Lost> {
+        self.refuse_checkpoints()?;
+        let index = self.newest_index()?;
+        if index.frames.saturating_sub(index.copied) > SYNC_FRAMES {
+            // If that fails, so will the checkpoint, which says so.
+            let _ = self.wal.file().sync_data();
+        }
+        let moved = self.move_pin(now);
+        self.allow_checkpoints()?;
+        moved
     }
 
     /// Captures what is new, and reads into memory what is not shipped, if it is little enough.

@@ -19,6 +19,7 @@ use crate::types::Generation;
 /// (sqlite.org/walformat.html, section 2.3).
 const SHARED: (u64, u64) = (0x4000_0002, 0x4000_01ff);
 const WRITE: u64 = 120;
+const CHECKPOINT: u64 = 121;
 const READ_0: u64 = 123;
 const READ_MARKS: std::ops::RangeInclusive<u64> = 124..=127;
 const IN_USE: u64 = 128;
@@ -58,13 +59,15 @@ fn assert_locks(follower: &Follower, path: &Path, when: &str) {
     assert!(held.contains(&(IN_USE, false)), "{when}: {held:?}");
     let reads: Vec<(u64, bool)> = held.into_iter().filter(|(byte, _)| *byte != IN_USE).collect();
     let is_mark = |(byte, alone): &(u64, bool)| READ_MARKS.contains(byte) && !alone;
-    match follower.hold {
-        Hold::Guarded => assert_eq!(reads, [(READ_0, false)], "{when}: guarded"),
-        Hold::Pinned { .. } if follower.held_for_lease => {
-            assert!(reads.len() == 2 && reads[0] == (READ_0, false) && is_mark(&reads[1]), "{when}: leased {reads:?}");
-        }
-        Hold::Pinned { .. } => assert!(reads.len() == 1 && is_mark(&reads[0]), "{when}: pinned {reads:?}"),
+    if follower.hold == Hold::Guarded {
+        assert_eq!(reads, [(READ_0, false)], "{when}: guarded");
+        return;
     }
+    let refused = follower.refused_checkpoints.as_ref().map(|_| (CHECKPOINT, false));
+    let file = follower.held_for_lease.then_some((READ_0, false));
+    let Some((mark, others)) = reads.split_last() else { panic!("{when}: no pin") };
+    assert_eq!(others, refused.into_iter().chain(file).collect::<Vec<_>>(), "{when}: beside the pin {mark:?}");
+    assert!(is_mark(mark), "{when}: pinned {mark:?}");
 }
 
 /// The application: in this process, or in one of its own.
@@ -140,13 +143,14 @@ fn operate(app: &mut App, path: &Path) -> Follower {
     assert_locks(&follower, path, "copied a snapshot");
     app.run("INSERT INTO t VALUES (1)");
     follower.look(now).unwrap();
-    assert!(follower.held_for_lease);
+    assert!(follower.held_for_lease && follower.refused_checkpoints.is_some());
     assert_locks(&follower, path, "left the guard while a snapshot is copied");
     ticket.copy(|_, _| Ok(())).unwrap();
     assert_locks(&follower, path, "copied a snapshot once more");
     assert!(follower.log().shipped(0, ticket.index, ticket.mark()));
     drop(ticket);
     follower.look(now).unwrap();
+    assert!(!follower.held_for_lease && follower.refused_checkpoints.is_some(), "until the handover that is due");
     assert_locks(&follower, path, "let the snapshot go");
     drop(WalFile::open(path).unwrap());
     follower.check_identity().unwrap();
