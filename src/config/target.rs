@@ -70,9 +70,11 @@ pub enum S3Encryption {
 /// Where the credentials for S3 come from. Those that come from a service or a file are renewed before they expire.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum S3Login {
-    /// The instance metadata service of the machine.
+    /// The default profile of `~/.aws`, else the instance metadata service of the machine.
     #[default]
-    Instance,
+    Machine,
+    /// A profile of `~/.aws`.
+    Profile(String),
     /// Keys, with the session token that temporary ones have.
     Keys {
         /// Who.

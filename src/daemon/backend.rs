@@ -169,7 +169,8 @@ fn azure_options(target: &AbsTarget) -> AzureOptions {
 
 fn s3_options(target: &S3Target) -> S3Options {
     let login = match &target.login {
-        S3Login::Instance => Login::Instance,
+        S3Login::Machine => Login::Machine,
+        S3Login::Profile(name) => Login::Profile(name.clone()),
         S3Login::Keys { access_key_id, secret_access_key, session_token } => Login::Keys {
             access_key_id: reveal(access_key_id),
             secret_access_key: reveal(secret_access_key),

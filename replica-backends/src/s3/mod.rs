@@ -1,5 +1,6 @@
 //! Replicas in Amazon S3, and in services that speak its protocol.
 
+mod profile;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
 
+use self::profile::Profile;
 use self::provider::Provider;
 use self::uploads::Uploads;
 use crate::cloud::{Bucket, Client, Connector, Service, choose_tls, client_options, retry_config};
@@ -61,9 +63,12 @@ pub enum S3Encryption {
 /// Where the credentials come from.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub enum S3Login {
-    /// The service of the machine that this runs on (EC2 instance metadata).
+    /// The profile `default` of `~/.aws`, or the one that `AWS_PROFILE` names; without any, the service of the machine
+    /// that this runs on (EC2 instance metadata).
     #[default]
-    Instance,
+    Machine,
+    /// This profile of `~/.aws`.
+    Profile(String),
     /// These.
     Keys {
         /// Who.
@@ -133,9 +138,15 @@ impl S3Options {
     }
 
     async fn connect(&self) -> object_store::Result<Client> {
+        let region = self.region().await?;
+        let profile = match &self.login {
+            S3Login::Machine => Profile::find(None, &region).await?,
+            S3Login::Profile(name) => Profile::find(Some(name), &region).await?,
+            _ => None,
+        };
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
-            .with_region(self.region().await?)
+            .with_region(region)
             .with_virtual_hosted_style_request(!self.force_path_style)
             .with_disable_bulk_delete(!self.provider().bulk_delete)
             .with_disable_tagging(true)
@@ -144,6 +155,9 @@ impl S3Options {
             .with_retry(retry_config());
         if let Some(endpoint) = self.endpoint() {
             builder = builder.with_endpoint(endpoint);
+        }
+        if let Some(profile) = profile {
+            builder = builder.with_credentials(Arc::new(profile));
         }
         for (key, value) in self.login.config() {
             builder = builder.with_config(key, value);
@@ -161,7 +175,7 @@ impl S3Login {
     fn config(&self) -> Vec<(AmazonS3ConfigKey, String)> {
         use AmazonS3ConfigKey as Key;
         match self.clone() {
-            Self::Instance => Vec::new(),
+            Self::Machine | Self::Profile(_) => Vec::new(),
             Self::Keys { access_key_id, secret_access_key, session_token } => {
                 let keys = [(Key::AccessKeyId, access_key_id), (Key::SecretAccessKey, secret_access_key)];
                 keys.into_iter().chain(session_token.map(|token| (Key::Token, token))).collect()

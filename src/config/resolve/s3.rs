@@ -71,12 +71,15 @@ impl Resolver<'_> {
         if let Some((token_file, role_arn)) = both("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN") {
             return S3Login::WebIdentity { token_file, role_arn, session_name: self.variable("AWS_ROLE_SESSION_NAME") };
         }
+        if let Some(name) = self.variable("AWS_PROFILE") {
+            return S3Login::Profile(name);
+        }
         if let Some(path) = self.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
             return S3Login::Container(path);
         }
         match both("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
             Some((url, token_file)) => S3Login::Pod(url, token_file),
-            None => S3Login::Instance,
+            None => S3Login::Machine,
         }
     }
 

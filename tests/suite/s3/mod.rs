@@ -10,6 +10,7 @@ mod hour;
 mod interop;
 mod lies;
 mod outage;
+mod profiles;
 mod proxy;
 #[path = "../../support/store_server.rs"]
 pub mod server;

@@ -46,7 +46,7 @@ fn credentials_are_taken_in_this_order() {
         login("", "", &[("AWS_ACCESS_KEY_ID", ""), LITESTREAM[0], LITESTREAM[1]]),
         keys("ls", "ls-secret", None)
     );
-    assert_eq!(login("", "", &[]), S3Login::Instance);
+    assert_eq!(login("", "", &[]), S3Login::Machine);
 }
 
 #[test]
@@ -65,9 +65,12 @@ fn the_surroundings_offer_credentials() {
     let login = |variables: &[_]| target("", "", variables).unwrap().login;
     let web = S3Login::WebIdentity { token_file: "/token".into(), role_arn: "arn".into(), session_name: None };
     assert_eq!(login(&[identity[0], identity[1], container]), web);
+    let profile = ("AWS_PROFILE", "backup");
+    assert_eq!(login(&[identity[0], identity[1], profile]), web);
+    assert_eq!(login(&[container, profile]), S3Login::Profile("backup".into()));
     assert_eq!(login(&[identity[0], container]), S3Login::Container("/v2/x".into()));
     assert_eq!(login(&pod), S3Login::Pod("http://x".into(), "/t".into()));
-    assert_eq!(login(&[pod[0]]), S3Login::Instance);
+    assert_eq!(login(&[pod[0]]), S3Login::Machine);
 }
 
 #[test]
