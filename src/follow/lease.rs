@@ -16,10 +16,10 @@ impl Follower {
     }
 
     /// Lets go of the lock that was kept for a snapshot, once the snapshot is over. Until then checkpoints are refused:
-    /// an application whose WAL is above its limit would sort all its frames with every commit, and find nothing that it
-    /// may copy back (SQLite, `walCheckpoint`); or it would wait for the snapshot with the write lock in hand. And until
-    /// our next one, if that is due: the WAL has grown meanwhile, and the application would wait until the disk has
-    /// taken all of it.
+    /// an application whose WAL is above its limit would sort all its frames with every commit, and find nothing that
+    /// it may copy back (SQLite, `walCheckpoint`); or it would wait for the snapshot with the write lock in hand. And
+    /// until our next one, if that is due: the WAL has grown meanwhile, and the application would wait until the disk
+    /// has taken all of it.
     pub(super) fn keep_lease(&mut self) -> Result<(), Lost> {
         if self.lease_is_out() {
             return if self.held_for_lease { self.refuse_checkpoints() } else { Ok(()) };

@@ -71,8 +71,8 @@ impl Connection {
         Ok(None)
     }
 
-    /// Makes every checkpoint end at once with `SQLITE_BUSY`, as if another one were at work, before it sorts frames, or
-    /// waits for readers with the write lock in hand. `None` if one is at work.
+    /// Makes every checkpoint end at once with `SQLITE_BUSY`, as if another one were at work, before it sorts frames,
+    /// or waits for readers with the write lock in hand. `None` if one is at work.
     ///
     /// Nor can anybody make a wal-index anew meanwhile: let go of it if that is needed. The same is asked of the
     /// connection as by [`Connection::keep_file`].
