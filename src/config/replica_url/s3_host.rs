@@ -12,12 +12,20 @@ pub struct S3Host {
 }
 
 /// Services whose host is `REGION` and this, with an optional bucket before it.
-const REGION_FIRST: [&str; 2] = [".digitaloceanspaces.com", ".linodeobjects.com"];
+const REGION_FIRST: [&str; 4] =
+    [".digitaloceanspaces.com", ".linodeobjects.com", ".your-objectstorage.com", ".vultrobjects.com"];
 
 /// Services whose host is `s3.REGION` and this, with an optional bucket before it.
-const S3_FIRST: [&str; 2] = [".backblazeb2.com", ".scw.cloud"];
+const S3_FIRST: [&str; 3] = [".backblazeb2.com", ".scw.cloud", ".wasabisys.com"];
 
-const FILEBASE: &str = "s3.filebase.com";
+/// Services that have one host, and the region that they take.
+const ONE_HOST: [(&str, Option<&str>); 3] =
+    [("s3.filebase.com", None), ("fly.storage.tigris.dev", Some("auto")), ("t3.storage.dev", Some("auto"))];
+
+/// Each account has a host of its own, and no region.
+const ACCOUNT_FIRST: &str = ".r2.cloudflarestorage.com";
+/// Its buckets have hosts of their own, so it needs no endpoint: `BUCKET.s3.REGION` or `BUCKET.s3` and this.
+const AMAZON: &str = ".amazonaws.com";
 const LOCALHOST: &str = "localhost";
 
 /// Reads the host, port included. A host of no known service is a bucket of Amazon's; its port means nothing.
@@ -25,9 +33,10 @@ const LOCALHOST: &str = "localhost";
 pub fn parse(host: &str) -> S3Host {
     let (name, port) = split_port(host);
     let found = own_host(name, LOCALHOST, "http", Some("us-east-1"))
-        .or_else(|| own_host(name, FILEBASE, "https", None))
+        .or_else(|| ONE_HOST.iter().find_map(|(service, region)| own_host(name, service, "https", *region)))
         .or_else(|| S3_FIRST.iter().find_map(|suffix| regional(name, suffix, true)))
-        .or_else(|| REGION_FIRST.iter().find_map(|suffix| regional(name, suffix, false)));
+        .or_else(|| REGION_FIRST.iter().find_map(|suffix| regional(name, suffix, false)))
+        .or_else(|| Some(S3Host { region: Some("auto".to_owned()), ..regional(name, ACCOUNT_FIRST, false)? }));
     match found {
         Some(mut found) => {
             if let (Some(endpoint), Some(port)) = (&mut found.endpoint, port) {
@@ -36,8 +45,21 @@ pub fn parse(host: &str) -> S3Host {
             }
             found
         }
-        None => S3Host { bucket: Some(name.to_owned()), ..S3Host::default() },
+        None => amazon(name).unwrap_or_else(|| S3Host { bucket: Some(name.to_owned()), ..S3Host::default() }),
     }
+}
+
+/// `BUCKET.s3.REGION` or `BUCKET.s3` at Amazon.
+fn amazon(name: &str) -> Option<S3Host> {
+    let before = name.strip_suffix(AMAZON)?;
+    let (bucket, region) = match before.strip_suffix(".s3") {
+        Some(bucket) => (bucket, None),
+        None => {
+            let (head, region) = before.rsplit_once('.')?;
+            (head.strip_suffix(".s3")?, Some(region.to_owned()))
+        }
+    };
+    Some(S3Host { bucket: Some(bucket.to_owned()), endpoint: None, region })
 }
 
 /// `SERVICE` or `BUCKET.SERVICE`.
