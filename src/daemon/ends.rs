@@ -67,7 +67,9 @@ impl Database {
         let mut passed = Vec::new();
         let mut failure = None;
         for (n, answer) in answers.into_iter().enumerate() {
-            let mut found = answer.unwrap_or_else(|| Err(late(backends[n].as_ref()))).unwrap_or_else(|error| {
+            let answer = answer.unwrap_or_else(|| Err(late(backends[n].as_ref())));
+            self.replicas[n].note_answer(answer.as_ref().err());
+            let mut found = answer.unwrap_or_else(|error| {
                 if !is_fork {
                     tracing::warn!(db = %self.name(), replica = %self.replicas[n].name, %error,
                         "cannot read the replica: unless it ends where the others do, it gets a snapshot when it can \

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use replica_backends::Backend;
+use replica_backends::{Backend, Error};
 
 use super::retention::Retention;
 use crate::ship::{Merging, ReplicaStatus, Streams};
@@ -39,6 +39,15 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// Takes note of what the store has answered, before anything is shipped.
+    pub(super) fn note_answer(&self, error: Option<&Error>) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) => drop(status.failed(error)),
+            None => status.recovered(),
+        }
+    }
+
     /// How many objects have been shipped since the start.
     #[must_use]
     pub fn objects(&self) -> u64 {

@@ -368,18 +368,19 @@ impl Shipper {
     fn note_success(&self, failures: u32) -> u32 {
         if failures > 0 {
             tracing::info!(db = %self.database, replica = %self.name, failures, "the replica can be written again");
-            self.status.lock().unwrap_or_else(PoisonError::into_inner).recovered();
         }
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).recovered();
         0
     }
 
-    /// Said once when it begins and then rarely: an outage is one event, not one a retry.
+    /// Said when it begins, or when somebody has to act who had not to before, and then rarely: an outage is one event,
+    /// not one a retry.
     fn note_failure(&self, failures: u32, error: &Error) {
-        if failures == 1 || failures.is_multiple_of(20) {
+        let is_new = self.status.lock().unwrap_or_else(PoisonError::into_inner).failed(error);
+        if failures == 1 || is_new && error.reason().needs_operator() || failures.is_multiple_of(20) {
             tracing::error!(db = %self.database, replica = %self.name, failures, error = %error,
                 "cannot write to the replica; will keep trying, nothing is lost meanwhile");
         }
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).failed(error);
     }
 }
 

@@ -63,11 +63,14 @@ impl ReplicaStatus {
         self.news.notify_one();
     }
 
-    /// A request failed, and will be tried again.
-    pub fn failed(&mut self, error: &Error) {
-        let since = self.failing.as_ref().map_or_else(host::now, |failing| failing.since);
+    /// A request failed, and will be tried again. Returns whether for another reason than the one before.
+    pub fn failed(&mut self, error: &Error) -> bool {
+        let before = self.failing.as_ref();
+        let is_new = before.is_none_or(|failing| failing.reason != error.reason());
+        let since = before.map_or_else(host::now, |failing| failing.since);
         self.failing = Some(Failing { reason: error.reason(), text: error.to_string(), since });
         self.news.notify_one();
+        is_new
     }
 
     /// It has been verified.
@@ -84,7 +87,8 @@ impl ReplicaStatus {
 
     /// What failed succeeds again.
     pub fn recovered(&mut self) {
-        self.failing = None;
-        self.news.notify_one();
+        if self.failing.take().is_some() {
+            self.news.notify_one();
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use super::proxy::Fault;
+use super::proxy::{Fault, Proxy};
 use super::stage::*;
 
 /// The two replicas in an answer: the one in files, and that in S3.
@@ -112,6 +112,31 @@ fn status_tells_apart_what_an_operator_has_to_do() {
     writer.child.kill().unwrap();
     writer.child.wait().unwrap();
     replicator.stop_well();
+}
+
+/// The only replica refuses to say where it ends, so the database cannot be followed; and once it can, nothing needs be
+/// put.
+#[test]
+fn status_tells_what_is_the_matter_with_a_store_before_anything_is_followed() {
+    let stage = Stage::new();
+    let proxy = Proxy::before(stage.server.address);
+    let stage = stage.via(proxy.address);
+    let app = stage.scene.writer(&["--commits", "1", "--stay"]);
+    stage.replicate_and_wait().stop_well();
+    proxy.set(|_| Fault::Status(403, "InvalidAccessKeyId"));
+    let replicator = stage.replicate();
+    let s3 = |answer: &serde_json::Value| answer["replicas"][0].clone();
+    wait_until("the store's reason to be told", || {
+        let (answer, well) = stage.scene.status(&[]);
+        !well && answer["state"] == "waiting" && s3(&answer)["failing"] == "wrong-key"
+    });
+    proxy.set(|_| Fault::None);
+    wait_until("it to be back", || {
+        let (answer, well) = stage.scene.status(&[]);
+        well && s3(&answer)["failing"].is_null() && s3(&answer)["state"] == "following"
+    });
+    replicator.stop_well();
+    app.leave();
 }
 
 #[test]
