@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
-use crate::cloud::{Bucket, Client, Connector, Service, client_options, retry_config};
+use crate::cloud::{Bucket, Client, Connector, Service, client_options, retry_config, without_userinfo};
 
 /// learn.microsoft.com/rest/api/storageservices/put-block: blocks of a blob.
 const PARTS_MAX: u64 = 50_000;
@@ -63,7 +63,7 @@ impl AzureOptions {
     pub fn open(self) -> Arc<Bucket> {
         let location = match &self.endpoint {
             None => format!("abs://{}@{}", self.account, self.container),
-            Some(endpoint) => format!("abs://{}@{} at {endpoint}", self.account, self.container),
+            Some(endpoint) => format!("abs://{}@{} at {}", self.account, self.container, without_userinfo(endpoint)),
         };
         let connect = move || {
             let connected = self.connect();

@@ -29,7 +29,7 @@ use object_store::{Attribute, Attributes, BackoffConfig, ObjectStore, ObjectStor
 use tokio::sync::OnceCell;
 
 use self::creation::Creation;
-pub(crate) use self::service::Service;
+pub(crate) use self::service::{Service, without_userinfo};
 pub(crate) use self::transport::{Connector, choose_tls, client_options};
 use self::unfinished::UnderWay;
 pub(crate) use self::unfinished::{KeepsUploads, Upload};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 
-use crate::cloud::{Bucket, Client, Connector, Service, client_options, retry_config};
+use crate::cloud::{Bucket, Client, Connector, Service, client_options, retry_config, without_userinfo};
 
 /// cloud.google.com/storage/quotas: parts of an upload.
 const PARTS_MAX: u64 = 10_000;
@@ -43,7 +43,7 @@ impl GcsOptions {
     pub fn open(self) -> Arc<Bucket> {
         let location = match &self.endpoint {
             None => format!("gcs://{}", self.bucket),
-            Some(endpoint) => format!("gcs://{} at {endpoint}", self.bucket),
+            Some(endpoint) => format!("gcs://{} at {}", self.bucket, without_userinfo(endpoint)),
         };
         let connect = move || {
             let connected = self.connect();

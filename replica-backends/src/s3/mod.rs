@@ -15,7 +15,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_regio
 use self::profile::Profile;
 use self::provider::Provider;
 use self::uploads::Uploads;
-use crate::cloud::{Bucket, Client, Connector, Service, choose_tls, client_options, retry_config};
+use crate::cloud::{Bucket, Client, Connector, Service, choose_tls, client_options, retry_config, without_userinfo};
 
 /// How long the region of a bucket is asked for.
 const REGION_LIMIT: Duration = Duration::from_secs(30);
@@ -205,13 +205,6 @@ impl S3Encryption {
         };
         [("aws_server_side_encryption", kind.to_owned())].into_iter().chain(key).collect()
     }
-}
-
-/// A URL as it may be shown.
-fn without_userinfo(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).trim_end_matches('/');
-    scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}"))
 }
 
 // Without the credentials.

@@ -48,7 +48,7 @@ impl Profile {
                 Ok(Some(Self { name, region: region.to_owned(), current }))
             }
             Err(CredentialsError::CredentialsNotLoaded(_)) if name.is_none() => Ok(None),
-            Err(error) => Err(failed(name, error)),
+            Err(error) => Err(failed(name, &error)),
         }
     }
 }
@@ -61,7 +61,7 @@ impl CredentialProvider for Profile {
         let mut current = self.current.lock().await;
         if SystemTime::now() >= current.renew_at {
             let name = self.name.as_deref();
-            *current = read(name, &self.region).await.map_err(|error| failed(name, error))?;
+            *current = read(name, &self.region).await.map_err(|error| failed(name, &error))?;
         }
         Ok(Arc::clone(&current.credential))
     }
@@ -89,9 +89,9 @@ async fn read(name: Option<&str>, region: &str) -> Result<Current, CredentialsEr
     Ok(Current { credential: Arc::new(credential), renew_at })
 }
 
-fn failed(name: Option<&str>, error: CredentialsError) -> object_store::Error {
+fn failed(name: Option<&str>, error: &CredentialsError) -> object_store::Error {
     let name = name.unwrap_or("default");
-    let why = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    let why = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let why: Vec<String> = why.map(ToString::to_string).collect();
     let text = format!("no credentials in the profile {name:?} of ~/.aws: {}", why.join(": "));
     object_store::Error::Generic { store: "S3", source: text.into() }

@@ -27,7 +27,8 @@ fn empty_bucket() -> (SocketAddr, Receiver<String>) {
             let token = head.lines().find_map(|line| line.strip_prefix("x-amz-security-token: "));
             let who = [credential, token].into_iter().flatten().collect::<Vec<_>>().join(" ");
             let body = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
-            let _ = write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let _ =
+                write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
             let _ = tell.send(who);
         }
     });
