@@ -257,9 +257,12 @@ impl Database {
         let Schedules { snapshots, validations } = &times.schedules;
         let schedules = (snapshots.start(&log), validations.start(&self.path, &self.replicas, &backends, &self.clock));
         let mut shippers = self.start_shippers(&log, &author, (backends, others), &finish);
-        let (following, keeper) =
+        let (mut following, keeper) =
             self.tick_until((follower, keeper, leave), (wake, watcher), stop, &mut shippers).await;
         drop(schedules);
+        if let Following::Ended(_, follower) = &mut following {
+            follower.allow_checkpoints();
+        }
         if !matches!(following, Following::Ended(Ended::Stopped, _)) {
             log.detach();
         }

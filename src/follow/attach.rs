@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::capture::hash_run;
+use super::checkpointer::Checkpointer;
 use super::growth::Growth;
 use super::identity::Identity;
 use super::log::{CommitLog, Mark, Opening, Source};
@@ -161,7 +162,7 @@ pub fn attach(
         None => (fresh, after_all(points, now)),
     };
     let mut follower = Follower {
-        checkpointer: open_checkpointer(&path)?,
+        checkpointer: Checkpointer::open(&path)?,
         ranges: Ranges::new(limits.merge_intervals, limits.burst_frames_min),
         sweep: Sweep::new(limits.page_check_interval),
         limits,
@@ -172,7 +173,6 @@ pub fn attach(
         hold,
         pinned_at: host::now(),
         held_for_lease: false,
-        refused_checkpoints: None,
         wal,
         page_size,
         tail,
@@ -211,14 +211,6 @@ pub fn attach(
 fn after_all(points: &[Option<ResumePoint>], now: Timestamp) -> Timestamp {
     let last = points.iter().flatten().map(|point| point.time).max();
     last.map_or(now, |last| now.max(last.next()))
-}
-
-/// SQLite opens the WAL at the first read, and does not checkpoint before that.
-fn open_checkpointer(path: &Path) -> Result<Connection, Lost> {
-    let mut checkpointer = Connection::open(path)?;
-    checkpointer.begin_read()?;
-    checkpointer.end();
-    Ok(checkpointer)
 }
 
 /// Takes a read transaction and finds out what it protects.

@@ -35,7 +35,7 @@ impl Follower {
     pub(super) fn newest_index(&mut self) -> Result<WalIndex, Lost> {
         let index = self.lines[self.held].wal_index();
         if let Err(sqlite::Error::WalIndex(_)) = index {
-            self.allow_checkpoints()?;
+            self.checkpointer.allow_others()?;
             self.checkpointer.begin_read()?;
             self.checkpointer.end();
             return Ok(self.lines[self.held].wal_index()?);

@@ -72,10 +72,12 @@ impl Follower {
             return due;
         }
         let left = match self.hold {
-            Hold::Guarded => self.due_at() / GUARD_PART,
-            Hold::Pinned { .. } => self.due_at().saturating_sub(self.tail_frames().unwrap_or(0)),
+            Hold::Guarded => Some((self.due_at() / GUARD_PART).max(1)),
+            // Above that, it is not growth that is waited for.
+            Hold::Pinned { .. } => self.due_at().checked_sub(self.tail_frames().unwrap_or(0)).filter(|left| *left > 0),
         };
-        due.into_iter().chain(self.growth.look_after(left, now)).min()
+        let grown = left.and_then(|left| self.growth.look_after(left, now));
+        due.into_iter().chain(grown).min()
     }
 
     /// Tries to reach Guarded, and offers a snapshot if one is wanted. True if the WAL may restart now.

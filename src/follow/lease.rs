@@ -22,27 +22,27 @@ impl Follower {
     /// has taken all of it.
     pub(super) fn keep_lease(&mut self) -> Result<(), Lost> {
         if self.lease_is_out() {
-            return if self.held_for_lease { self.refuse_checkpoints() } else { Ok(()) };
+            return if self.held_for_lease { Ok(self.checkpointer.refuse_others()?) } else { Ok(()) };
         }
         if self.held_for_lease {
             self.lines[1 - self.held].end();
             self.held_for_lease = false;
         }
         let is_due = self.handover_due().is_some_and(|due| due <= host::now() + SOON);
-        if is_due { Ok(()) } else { self.allow_checkpoints() }
+        if is_due { Ok(()) } else { Ok(self.checkpointer.allow_others()?) }
     }
 
-    /// Unless one is under way.
-    pub(super) fn refuse_checkpoints(&mut self) -> Result<(), Lost> {
-        if self.refused_checkpoints.is_none() {
-            self.refused_checkpoints = self.checkpointer.refuse_checkpoints()?;
+    /// Whether [`Follower::keep_lease`] has nothing to do.
+    pub(super) fn lease_is_kept(&self) -> bool {
+        let refuses = self.checkpointer.refuses_others();
+        if self.lease_is_out() { refuses || !self.held_for_lease } else { !refuses && !self.held_for_lease }
+    }
+
+    /// Nobody will look any more whether that has to end.
+    pub(crate) fn allow_checkpoints(&mut self) {
+        if let Err(error) = self.checkpointer.allow_others() {
+            tracing::warn!(db = %self.path.display(), %error, "checkpoints stay refused until the database is closed");
         }
-        Ok(())
-    }
-
-    pub(super) fn allow_checkpoints(&mut self) -> Result<(), Lost> {
-        let lock = self.refused_checkpoints.take();
-        Ok(lock.map_or(Ok(()), |lock| self.checkpointer.release(lock))?)
     }
 
     /// Nor must a replica that cannot be written keep the WAL from restarting by a snapshot that it never takes.

@@ -11,6 +11,7 @@
 
 mod attach;
 mod capture;
+mod checkpointer;
 mod give_way;
 mod growth;
 mod handover;
@@ -45,9 +46,10 @@ pub use statistics::{Histogram, Statistics};
 
 use crate::host;
 use crate::segment::PageHashes;
-use crate::sqlite::{self, Connection, SharedLock};
+use crate::sqlite::{self, Connection};
 use crate::types::{Index, Offset, PageSize, Position, Timestamp};
 use crate::wal::{Chain, FrameFault, HeaderFault, Salts};
+use checkpointer::Checkpointer;
 use growth::Growth;
 use identity::Identity;
 use ranges::Ranges;
@@ -203,9 +205,9 @@ pub struct Follower {
     pinned_at: Instant,
     /// The other line is held too, for a snapshot that began under it.
     held_for_lease: bool,
-    /// Meanwhile nothing can be copied back, so nobody need try.
-    refused_checkpoints: Option<SharedLock>,
-    checkpointer: Connection,
+    /// Refuses checkpoints while it is, and until the next handover if that is due: nobody can copy anything back then,
+    /// or should.
+    checkpointer: Checkpointer,
     wal: WalFile,
     page_size: PageSize,
     /// `None`: the WAL had no frame when it was attached.
@@ -313,8 +315,7 @@ impl Follower {
         if takes_pin || u64::from(frames) * u64::from(self.page_size.get()) > LIGHT_BYTES {
             return Need::Heavy;
         }
-        let lease_is_over = self.held_for_lease && !self.lease_is_out();
-        let idle = frames == 0 && self.buffer.capacity() == 0 && !lease_is_over;
+        let idle = frames == 0 && self.buffer.capacity() == 0 && self.lease_is_kept();
         if !idle {
             return Need::Light;
         }

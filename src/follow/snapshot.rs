@@ -25,7 +25,7 @@ pub type Overlay = HashMap<u32, u64>;
 /// `index`.
 ///
 /// While a ticket is alive the follower keeps the lock under which it was made, so neither the database file nor, for
-/// an overlay, the WAL can change where the snapshot reads (see `follow/handover.rs`).
+/// an overlay, the WAL can change where the snapshot reads (see `follow/lease.rs`).
 #[derive(Debug)]
 pub struct SnapshotTicket {
     /// Path of the database.

@@ -149,7 +149,7 @@ fn a_checkpoint_of_the_applications_is_refused_at_once_while_a_snapshot_is_copie
     assert!(follower.log().shipped(0, ticket.index, ticket.mark()));
     drop(ticket);
     follower.look(Timestamp(1)).unwrap();
-    assert!(follower.refused_checkpoints.is_none());
+    assert!(!follower.checkpointer.refuses_others());
     app.busy_timeout(Duration::ZERO).unwrap();
     assert_ne!(checkpoint().1, -1, "looked for what is to be copied");
 }
@@ -159,10 +159,31 @@ fn a_checkpoint_of_the_applications_is_refused_at_once_while_a_snapshot_is_copie
 fn a_wal_index_is_made_anew_also_while_a_snapshot_is_copied() {
     let (_folder, path, app) = database("PRAGMA journal_mode = wal; CREATE TABLE t (x)");
     let (mut follower, _ticket) = leased(&path, &app, Limits::default());
-    assert!(follower.refused_checkpoints.is_some());
+    assert!(follower.checkpointer.refuses_others());
     tear(&path);
     assert_eq!(follower.tick(Timestamp(1)).unwrap().commits, 0);
     write(&app, 10);
     assert_eq!(follower.tick(Timestamp(1)).unwrap().commits, 1);
-    assert!(follower.held_for_lease && follower.refused_checkpoints.is_some(), "and they are refused again");
+    assert!(follower.held_for_lease && follower.checkpointer.refuses_others(), "and they are refused again");
+}
+
+/// SQLite lets go of a lock by itself only when no connection of the process has the wal-index open any more.
+#[test]
+fn a_follower_that_ends_while_a_snapshot_is_copied_leaves_the_application_its_checkpoints() {
+    let (_folder, path, app) = database("PRAGMA journal_mode = wal; CREATE TABLE t (x)");
+    let (follower, _ticket) = leased(&path, &app, Limits::default());
+    assert!(follower.checkpointer.refuses_others());
+    drop(follower);
+    let busy: u32 = app.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert_eq!(busy, 0);
+}
+
+/// What the commits of an old SQLite left without checksums is copied back whoever refuses checkpoints.
+#[test]
+fn unsealed_frames_are_saved_also_while_a_snapshot_is_copied() {
+    let (_folder, path, app) = database("PRAGMA journal_mode = wal; CREATE TABLE t (x)");
+    let (mut follower, _ticket) = leased(&path, &app, Limits::default());
+    let fault = FrameFault::Salts { expected: Salts { first: 1, second: 1 }, found: Salts::default() };
+    follower.save_unsealed(&Lost::Frame { offset: 32, fault });
+    assert_eq!(std::fs::metadata(path.with_file_name("app.db-wal")).unwrap().len(), 0);
 }

@@ -4,6 +4,7 @@
 //! Such a WAL is sound only while somebody keeps its wal-index open: whoever builds a new one from the WAL stops before
 //! the first such frame. If the application has gone, we are the last to keep it, so we may not just let go.
 
+use super::checkpointer::Checkpointer;
 use super::identity::Identity;
 use super::{Follower, Lost};
 use crate::sqlite::{Checkpoint, Connection};
@@ -21,6 +22,7 @@ impl Follower {
         if lost.is_unsealed_frame() && self.recognise_database().is_ok() {
             // The WAL restarts under the shippers now: what they read from it is not to be trusted any more.
             self.log.detach();
+            self.allow_checkpoints();
             copy_back(&mut self.lines, &mut self.checkpointer, self.path.as_path());
         }
     }
@@ -31,12 +33,7 @@ pub(super) fn save_unsealed(lost: &Lost, identity: &Identity, lines: &mut [Conne
     if !lost.is_unsealed_frame() || identity.check().is_err() {
         return;
     }
-    let joined = Connection::open(path).and_then(|mut checkpointer| {
-        checkpointer.begin_read()?;
-        checkpointer.end();
-        Ok(checkpointer)
-    });
-    if let Ok(mut checkpointer) = joined {
+    if let Ok(mut checkpointer) = Checkpointer::open(path) {
         copy_back(lines, &mut checkpointer, path);
     }
 }

@@ -31,14 +31,14 @@ impl Follower {
     /// checkpointing.
     pub(super) fn copy_bulk(&mut self, now: Timestamp) -> Result<bool, Lost> {
         let index = self.newest_index()?;
-        let mut synced = 0;
+        let (mut synced, mut on_disk) = (0, 0);
         let (mut copied_before, mut left_before) = (None, index.frames.saturating_sub(index.copied));
         let (has_gaps, mut last_rounds) = (self.growth.has_gaps(), LAST_ROUNDS);
         // The most of it before the first round: what is committed meanwhile is for the round to copy, and little is
         // left to read, and so to copy, when the rounds are over.
         self.read_ahead(now)?;
         for _ in 0..BULK_ROUNDS {
-            self.move_pin_alone(now)?;
+            self.move_pin_alone(now, &mut on_disk)?;
             let since = host::now();
             // When it is over nothing is left to copy before our pin, so nobody's checkpoint will be in the way of ours
             // while the write lock is held.
@@ -76,16 +76,17 @@ impl Follower {
 
     /// Moves the pin so that what may be copied then is left to us: otherwise the application's next commit would copy
     /// it all. In the instant in which checkpoints are allowed, and ours has not begun, it still may, and that begins
-    /// with having the disk take the WAL: by then most of a large one is there.
-    fn move_pin_alone(&mut self, now: Timestamp) -> Result<(), Lost> {
-        self.refuse_checkpoints()?;
+    /// with having the disk take the WAL: by then most of a large one is there. `on_disk`: so many frames are.
+    fn move_pin_alone(&mut self, now: Timestamp, on_disk: &mut u32) -> Result<(), Lost> {
+        self.checkpointer.refuse_others()?;
         let index = self.newest_index()?;
-        if index.frames.saturating_sub(index.copied) > SYNC_FRAMES {
+        if index.frames.saturating_sub(index.copied.max(*on_disk)) > SYNC_FRAMES {
             // If that fails, so will the checkpoint, which says so.
             let _ = self.wal.file().sync_data();
+            *on_disk = index.frames;
         }
         let moved = self.move_pin(now);
-        self.allow_checkpoints()?;
+        self.checkpointer.allow_others()?;
         moved
     }
 

@@ -63,7 +63,7 @@ fn assert_locks(follower: &Follower, path: &Path, when: &str) {
         assert_eq!(reads, [(READ_0, false)], "{when}: guarded");
         return;
     }
-    let refused = follower.refused_checkpoints.as_ref().map(|_| (CHECKPOINT, false));
+    let refused = follower.checkpointer.refuses_others().then_some((CHECKPOINT, false));
     let file = follower.held_for_lease.then_some((READ_0, false));
     let Some((mark, others)) = reads.split_last() else { panic!("{when}: no pin") };
     assert_eq!(others, refused.into_iter().chain(file).collect::<Vec<_>>(), "{when}: beside the pin {mark:?}");
@@ -143,14 +143,14 @@ fn operate(app: &mut App, path: &Path) -> Follower {
     assert_locks(&follower, path, "copied a snapshot");
     app.run("INSERT INTO t VALUES (1)");
     follower.look(now).unwrap();
-    assert!(follower.held_for_lease && follower.refused_checkpoints.is_some());
+    assert!(follower.held_for_lease && follower.checkpointer.refuses_others());
     assert_locks(&follower, path, "left the guard while a snapshot is copied");
     ticket.copy(|_, _| Ok(())).unwrap();
     assert_locks(&follower, path, "copied a snapshot once more");
     assert!(follower.log().shipped(0, ticket.index, ticket.mark()));
     drop(ticket);
     follower.look(now).unwrap();
-    assert!(!follower.held_for_lease && follower.refused_checkpoints.is_some(), "until the handover that is due");
+    assert!(!follower.held_for_lease && follower.checkpointer.refuses_others(), "until the handover that is due");
     assert_locks(&follower, path, "let the snapshot go");
     drop(WalFile::open(path).unwrap());
     follower.check_identity().unwrap();
